@@ -1,0 +1,472 @@
+"""What comes back: read-only views over plain dicts in OpenAI's shape.
+
+An answer is kept as it was received and wrapped when looked at, so that nothing is lost
+and a stream of thousands of chunks costs little. Every view can be read three ways,
+``message.content``, ``message["content"]`` and ``message.get("content")``; a declared field
+that did not come is None; a field that nobody declared is kept.
+
+Source: https://platform.openai.com/docs/api-reference/chat/object, November 2026.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeAlias
+
+    from scillm.calls import Route
+
+V = TypeVar("V", bound="View")
+
+
+class View(Mapping[str, Any]):
+    """A read-only view over one JSON object; a mapping, and attributes."""
+
+    __slots__ = ("_raw",)
+    _raw: dict[str, Any]
+    _fields: ClassVar[tuple[str, ...]] = ()
+    _views: ClassVar[Mapping[str, type[View]]] = {}
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        object.__setattr__(self, "_raw", raw)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}") from None
+
+    def __getitem__(self, name: str) -> Any:
+        raw = self._raw
+        if name not in raw:
+            if name in self._fields:
+                return None
+            raise KeyError(name)
+        value = raw[name]
+        view = self._views.get(name)
+        return value if view is None else _viewed(view, value)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._fields
+        yield from (name for name in self._raw if name not in self._fields)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is read-only: use .evolve({name}=...)")
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={self[name]!r}" for name in self)
+        return f"{type(self).__name__}({inside})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, View):
+            return self.model_dump() == other.model_dump()
+        return isinstance(other, Mapping) and self.to_dict() == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable parts below, as with any mapping
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self._raw,))
+
+    def evolve(self: V, **changes: Any) -> V:
+        """Return a copy with these fields replaced; views among *changes* are unwrapped."""
+        return type(self)({**self._raw, **{name: plain(new) for name, new in changes.items()}})
+
+    def model_dump(self, *, exclude_none: bool = False) -> dict[str, Any]:
+        """Return plain dicts and lists, declared fields that did not come as None."""
+        dumped = {name: _dumped(self[name], exclude_none=exclude_none) for name in self}
+        return {k: v for k, v in dumped.items() if v is not None} if exclude_none else dumped
+
+    def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False) -> str:
+        """Return ``model_dump()`` as JSON text."""
+        return json.dumps(self.model_dump(exclude_none=exclude_none), indent=indent)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts and lists with what was received, and no more."""
+        copied: dict[str, Any] = plain(self)
+        return copied
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Return ``to_dict()`` as JSON text."""
+        return json.dumps(self.to_dict(), indent=indent)
+
+
+def _viewed(view: type[View], value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(view(item) if isinstance(item, Mapping) else item for item in value)
+    return view(value) if isinstance(value, Mapping) else value
+
+
+def _dumped(value: Any, *, exclude_none: bool) -> Any:
+    if isinstance(value, View):
+        return value.model_dump(exclude_none=exclude_none)
+    if isinstance(value, tuple):
+        return [_dumped(item, exclude_none=exclude_none) for item in value]
+    return plain(value)
+
+
+def plain(value: Any) -> Any:
+    """Return *value* with every view, tuple and mapping in it copied to dicts and lists."""
+    if isinstance(value, View):
+        value = value._raw
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+class Function(View):
+    """The function of a tool call: its name and its arguments as JSON text."""
+
+    __slots__ = ()
+    _fields = ("arguments", "name")
+    name: str
+    arguments: str
+
+
+class ToolCall(View):
+    """One call that the model wants made; in a chunk, a fragment of one, told by ``index``."""
+
+    __slots__ = ()
+    _fields = ("id", "function", "type")
+    _views: ClassVar[Mapping[str, type[View]]] = {"function": Function}
+    id: str
+    type: str
+    function: Function
+
+
+class CustomToolCall(View):
+    """One call of a tool whose input is free text."""
+
+    __slots__ = ()
+    _fields = ("id", "custom", "type")
+
+
+class ToolCallDelta(ToolCall):
+    """A fragment of a tool call."""
+
+    __slots__ = ()
+    _fields = ("index", "id", "function", "type")
+    index: int
+
+
+class TokenLogprob(View):
+    """One token with its log probability."""
+
+    __slots__ = ()
+    _fields = ("token", "bytes", "logprob", "top_logprobs")
+
+
+class TopLogprob(View):
+    """One alternative to a token."""
+
+    __slots__ = ()
+    _fields = ("token", "bytes", "logprob")
+
+
+TokenLogprob._views = {"top_logprobs": TopLogprob}
+
+
+class Logprobs(View):
+    """Log probabilities of the tokens of a choice."""
+
+    __slots__ = ()
+    _fields = ("content", "refusal")
+    _views: ClassVar[Mapping[str, type[View]]] = {"content": TokenLogprob, "refusal": TokenLogprob}
+
+
+class Audio(View):
+    """A spoken answer."""
+
+    __slots__ = ()
+    _fields = ("id", "data", "expires_at", "transcript")
+
+
+class Message(View):
+    """What the model says: text, tool calls, a refusal."""
+
+    __slots__ = ()
+    _fields = ("content", "refusal", "role", "annotations", "audio", "function_call", "tool_calls")
+    _views: ClassVar[Mapping[str, type[View]]] = {
+        "function_call": Function,
+        "tool_calls": ToolCall,
+        "audio": Audio,
+    }
+    content: str | None
+    refusal: str | None
+    role: str
+    tool_calls: tuple[ToolCall, ...] | None
+    function_call: Function | None
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "tool_calls" and (calls := self._raw.get(name)):
+            return tuple(_tool_call(call) for call in calls)
+        return super().__getitem__(name)
+
+    @property
+    def reasoning(self) -> str | None:
+        """The model's reasoning, under whichever name the provider sends it."""
+        return reasoning_of(self._raw)
+
+
+def _tool_call(raw: Mapping[str, Any]) -> View:
+    return CustomToolCall(raw) if raw.get("type") == "custom" else ToolCall(raw)
+
+
+class Delta(View):
+    """What a chunk adds to a message."""
+
+    __slots__ = ()
+    _fields = ("audio", "content", "function_call", "refusal", "role", "tool_calls")
+    _views: ClassVar[Mapping[str, type[View]]] = {
+        "function_call": Function,
+        "tool_calls": ToolCallDelta,
+        "audio": Audio,
+    }
+    content: str | None
+    refusal: str | None
+    role: str | None
+    tool_calls: tuple[ToolCallDelta, ...] | None
+
+    @property
+    def reasoning(self) -> str | None:
+        """The piece of reasoning in this chunk, under whichever name the provider sends it."""
+        return reasoning_of(self._raw)
+
+
+def reasoning_of(raw: Mapping[str, Any]) -> str | None:
+    """Return the reasoning text of a message or delta: ``reasoning_content`` or ``reasoning``."""
+    text = raw.get("reasoning_content")
+    if text is None:
+        text = raw.get("reasoning")
+    return text if isinstance(text, str) else None
+
+
+class Choice(View):
+    """One of the ``n`` answers."""
+
+    __slots__ = ()
+    _fields = ("finish_reason", "index", "logprobs", "message")
+    _views: ClassVar[Mapping[str, type[View]]] = {"message": Message, "logprobs": Logprobs}
+    finish_reason: str | None
+    index: int
+    logprobs: Logprobs | None
+    message: Message
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...] | None:
+        """The message's tool calls, also readable here."""
+        return self.message.tool_calls
+
+
+class ChunkChoice(View):
+    """What a chunk adds to one of the ``n`` answers."""
+
+    __slots__ = ()
+    _fields = ("delta", "index", "finish_reason", "logprobs")
+    _views: ClassVar[Mapping[str, type[View]]] = {"delta": Delta, "logprobs": Logprobs}
+    delta: Delta
+    finish_reason: str | None
+    index: int
+    logprobs: Logprobs | None
+
+
+class CompletionTokensDetails(View):
+    """What the answer's tokens were spent on."""
+
+    __slots__ = ()
+    _fields = (
+        "accepted_prediction_tokens",
+        "audio_tokens",
+        "reasoning_tokens",
+        "rejected_prediction_tokens",
+        "text_tokens",
+    )
+
+
+class PromptTokensDetails(View):
+    """What the prompt's tokens were."""
+
+    __slots__ = ()
+    _fields = ("audio_tokens", "cache_write_tokens", "cached_tokens", "image_tokens", "text_tokens")
+
+
+class Usage(View):
+    """Tokens billed for one answer, as the provider counts them."""
+
+    __slots__ = ()
+    _fields = (
+        "completion_tokens",
+        "prompt_tokens",
+        "total_tokens",
+        "completion_tokens_details",
+        "prompt_tokens_details",
+    )
+    _views: ClassVar[Mapping[str, type[View]]] = {
+        "completion_tokens_details": CompletionTokensDetails,
+        "prompt_tokens_details": PromptTokensDetails,
+    }
+    completion_tokens: int
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Answer(View):
+    """What all answers of a provider have: who gave it, and what plugins noted on it."""
+
+    __slots__ = ("served_by",)
+    served_by: Route | None
+
+    def __init__(self, raw: Mapping[str, Any], served_by: Route | None = None) -> None:
+        super().__init__(raw)
+        object.__setattr__(self, "served_by", served_by)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self._raw, self.served_by))
+
+    def evolve(self: A, **changes: Any) -> A:
+        """Return a copy with these fields replaced; views among *changes* are unwrapped."""
+        new = {name: plain(value) for name, value in changes.items()}
+        return type(self)({**self._raw, **new}, self.served_by)
+
+    def served(self: A, route: Route) -> A:
+        """Return the same answer, saying who gave it."""
+        return type(self)(self._raw, route)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the answer, or a choice of it, ends here; so it is for a whole answer."""
+        return True
+
+    @property
+    def additional_kwargs(self) -> Mapping[str, Any]:
+        """What plugins noted on this answer, by plugin name."""
+        notes: Mapping[str, Any] = self._raw.get("additional_kwargs") or {}
+        return notes
+
+    def with_notes(self: A, plugin: str, notes: Mapping[str, Any]) -> A:
+        """Return a copy whose ``additional_kwargs[plugin]`` holds *notes* too."""
+        old = self.additional_kwargs
+        return self.evolve(additional_kwargs={**old, plugin: {**old.get(plugin, {}), **notes}})
+
+
+A = TypeVar("A", bound=Answer)
+
+
+class Response(Answer):
+    """A whole answer, in the shape of OpenAI's ``chat.completion``.
+
+    ``served_by`` is the route that answered; ``additional_kwargs`` holds what plugins noted,
+    by plugin name.
+    """
+
+    __slots__ = ()
+    _fields = (
+        "id",
+        "choices",
+        "created",
+        "model",
+        "object",
+        "metadata",
+        "moderation",
+        "service_tier",
+        "system_fingerprint",
+        "usage",
+    )
+    _views: ClassVar[Mapping[str, type[View]]] = {"choices": Choice, "usage": Usage}
+    id: str
+    choices: tuple[Choice, ...]
+    created: int
+    model: str
+    usage: Usage | None
+
+    @property
+    def text(self) -> str:
+        """The content of the first choice, ``""`` if it has none."""
+        return (self.choices[0].message.content or "") if self.choices else ""
+
+
+class Chunk(Answer):
+    """A piece of an answer, in the shape of OpenAI's ``chat.completion.chunk``."""
+
+    __slots__ = ()
+    _fields = (
+        "id",
+        "choices",
+        "created",
+        "model",
+        "object",
+        "moderation",
+        "obfuscation",
+        "service_tier",
+        "system_fingerprint",
+        "usage",
+    )
+    _views: ClassVar[Mapping[str, type[View]]] = {"choices": ChunkChoice, "usage": Usage}
+    id: str
+    choices: tuple[ChunkChoice, ...]
+    created: int
+    model: str
+    usage: Usage | None
+
+    @property
+    def text(self) -> str:
+        """The text that this chunk adds to the first choice, ``""`` if none."""
+        return next((c.delta.content or "" for c in self.choices if not c.index), "")
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a choice ends in this chunk."""
+        return any(choice.get("finish_reason") for choice in self._raw.get("choices") or ())
+
+
+class Embedding(View):
+    """One vector."""
+
+    __slots__ = ()
+    _fields = ("embedding", "index", "object")
+    embedding: list[float]
+    index: int
+
+
+class EmbeddingUsage(View):
+    """Tokens billed for embeddings."""
+
+    __slots__ = ()
+    _fields = ("prompt_tokens", "total_tokens")
+
+
+class EmbeddingResponse(Answer):
+    """Vectors, in the shape of OpenAI's ``CreateEmbeddingResponse``."""
+
+    __slots__ = ()
+    _fields = ("data", "model", "object", "usage")
+    _views: ClassVar[Mapping[str, type[View]]] = {"data": Embedding, "usage": EmbeddingUsage}
+    data: tuple[Embedding, ...]
+
+
+class Model(View):
+    """One model that a provider offers."""
+
+    __slots__ = ()
+    _fields = ("id", "created", "object", "owned_by", "shutdown_date")
+    id: str
+
+
+class ModelList(Answer):
+    """The models that a provider offers, in the shape of OpenAI's list."""
+
+    __slots__ = ()
+    _fields = ("data", "object")
+    _views: ClassVar[Mapping[str, type[View]]] = {"data": Model}
+    data: tuple[Model, ...]
+
+
+Event: TypeAlias = Answer
+"""What a Sender yields: a Chunk, which is a piece, or a whole answer at once."""

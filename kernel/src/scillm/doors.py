@@ -1,0 +1,198 @@
+"""From the arguments of a user to a Call: names checked, shapes checked, secrets hidden."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from scillm.answers import plain
+from scillm.calls import Call, Timeouts
+from scillm.errors import BadRequestError, UnsupportedParamsError
+from scillm.secrets import Secret
+from scillm.settings import MODEL
+
+if TYPE_CHECKING:
+    from scillm.plugins import Plugins
+
+OPENAI_PARAMS = frozenset(
+    "temperature top_p max_tokens max_completion_tokens stop seed n tools tool_choice "
+    "response_format reasoning reasoning_effort frequency_penalty presence_penalty logit_bias "
+    "logprobs top_logprobs user parallel_tool_calls stream_options service_tier store modalities "
+    "audio prediction verbosity web_search_options functions function_call safety_identifier "
+    "prompt_cache_key dimensions encoding_format".split()
+)
+"""Parameters of OpenAI's chat completions and embeddings; a provider may refuse some by name."""
+
+_ARGUMENTS = (
+    "model messages custom_llm_provider api_base base_url api_key extra_headers timeout stream "
+    "extra_body allowed_openai_params metadata".split()
+)
+_SECRET_WORDS = ("key", "auth", "token", "secret", "cookie")
+
+
+def chat(
+    plugins: Plugins,
+    model: str | None = None,
+    messages: Iterable[Mapping[str, Any]] = (),
+    *,
+    custom_llm_provider: str | None = None,
+    api_base: str | None = None,
+    base_url: str | None = None,
+    api_key: str | Secret | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+    timeout: float | Timeouts | None = None,
+    stream: bool | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    allowed_openai_params: Iterable[str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Call:
+    """Read the arguments of a chat completion; those of ``scillm.completion``."""
+    params, options = _sorted(plugins, more, tuple(allowed_openai_params or ()))
+    return Call(
+        model=_model(model),
+        messages=_messages(messages),
+        params=params,
+        options=options,
+        stream=bool(stream),
+        provider=custom_llm_provider or None,
+        api_base=_base(api_base or base_url),
+        api_key=_secret("api_key", api_key),
+        headers=_headers(extra_headers),
+        timeouts=Timeouts.of(timeout),
+        extra_body=_mapping("extra_body", extra_body),
+        allowed_openai_params=tuple(allowed_openai_params or ()),
+        metadata=_mapping("metadata", metadata),
+    )
+
+
+def embedding(plugins: Plugins, model: str, input: Any, **more: Any) -> Call:  # noqa: A002  # OpenAI's name
+    """Read the arguments of an embedding; those of ``scillm.embedding``."""
+    from attrs import evolve
+
+    call = chat(plugins, model, **more)
+    return evolve(call, operation="embedding", params={**call.params, "input": input})
+
+
+def models(plugins: Plugins, provider: str, **more: Any) -> Call:
+    """Read the arguments of a listing of models; those of ``scillm.models``."""
+    from attrs import evolve
+
+    return evolve(chat(plugins, f"{provider}/", **more), operation="models")
+
+
+def _sorted(
+    plugins: Plugins, more: Mapping[str, Any], allowed: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell OpenAI's parameters from options of plugins; None means unset."""
+    params, options = {}, {}
+    for name, value in more.items():
+        if name in plugins.options:
+            options[name] = value
+        elif name in OPENAI_PARAMS or name in allowed:
+            if value is not None:
+                params[name] = value
+        else:
+            raise UnsupportedParamsError(_unknown_argument(plugins, name))
+    return params, options
+
+
+def _unknown_argument(plugins: Plugins, name: str) -> str:
+    known = [*_ARGUMENTS, *OPENAI_PARAMS, *plugins.options]
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return (
+        f"unknown argument {name!r}: no provider and no installed plugin takes it. {hint}"
+        f"To send it to the provider as it is: extra_body={{{name!r}: ...}}"
+    )
+
+
+def _model(model: str | None) -> str:
+    if model is not None and not isinstance(model, str):
+        raise BadRequestError(f"model={model!r} is not a name: give text such as 'openai/gpt-4o'")
+    return (model or MODEL.value()).strip()
+
+
+def _messages(messages: Any) -> tuple[Mapping[str, Any], ...]:
+    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Iterable):
+        raise BadRequestError(
+            f"messages={messages!r:.80} is not a list of messages: "
+            "write messages=[{'role': 'user', 'content': '...'}]"
+        )
+    return tuple(_message(place, message) for place, message in enumerate(messages))
+
+
+def _message(place: int, message: Any) -> Mapping[str, Any]:
+    where = f"messages[{place}]"
+    if not isinstance(message, Mapping):
+        raise BadRequestError(f"{where} is {message!r:.80}: a message is a mapping with a role and a content")
+    role, content = message.get("role"), message.get("content")
+    if not isinstance(role, str) or not role:
+        raise BadRequestError(f"{where} has role {role!r}: it must be text such as 'user' or 'system'")
+    if isinstance(content, (list, tuple)):
+        for number, part in enumerate(content):
+            if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
+                raise BadRequestError(
+                    f"{where}['content'][{number}] is {part!r:.80}: a part is a mapping with a type, "
+                    "such as {'type': 'text', 'text': '...'}"
+                )
+    elif content is not None and not isinstance(content, str):
+        raise BadRequestError(f"{where} has content {content!r:.80}: it must be text or a list of parts")
+    return message if type(message) is dict else plain(message)  # type: ignore[no-any-return]
+
+
+def _base(base: str | None) -> str | None:
+    if not base:
+        return None
+    if not isinstance(base, str) or not base.startswith(("http://", "https://")):
+        raise BadRequestError(f"api_base={base!r} is not an address: it must start with http:// or https://")
+    return base
+
+
+def _secret(name: str, value: str | Secret | None) -> Secret | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        raise BadRequestError(f"{name} is a {type(value).__name__}: it must be text")
+    return Secret(value)
+
+
+def _headers(headers: Mapping[str, str] | None) -> dict[str, str | Secret]:
+    found: dict[str, str | Secret] = {}
+    for name, value in _mapping("extra_headers", headers).items():
+        lower = str(name).lower()
+        if not isinstance(value, (str, Secret)):
+            raise BadRequestError(f"extra_headers[{name!r}] is a {type(value).__name__}: it must be text")
+        hide = isinstance(value, str) and any(word in lower for word in _SECRET_WORDS)
+        found[lower] = Secret(value) if hide else value  # type: ignore[arg-type]
+    return found
+
+
+def _mapping(name: str, value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        raise BadRequestError(f"{name} is a {type(value).__name__}: it must be a mapping")
+    return value or {}
+
+
+def unknown_model(plugins: Plugins, hook: str, call: Call) -> str:
+    """Say why nobody answered *hook* for *call*, with the nearest names that would."""
+    providers = plugins.providers()
+    named = call.provider or call.model.partition("/")[0]
+    near = difflib.get_close_matches(named, providers, 3)
+    asked = f"{call.model!r}" + (f" of {call.provider!r}" if call.provider else "")
+    idle = [f"{info.name} ({info.state})" for info in plugins.infos.values() if not info.is_active]
+    return " ".join(
+        filter(
+            None,
+            (
+                f"no plugin answered {hook} for model {asked}.",
+                f"did you mean {' or '.join(repr(f'{name}/...') for name in near)}?" if near else "",
+                f"providers here: {', '.join(sorted(providers)) or 'none'}.",
+                f"not active: {', '.join(sorted(idle))}." if idle else "",
+                "a model is written provider/model; `scillm plugins` shows what is installed",
+            ),
+        )
+    )

@@ -1,0 +1,249 @@
+"""One call, from question to answer. Read this file first.
+
+``Kernel._events`` is the whole idea: ask who answers, what to send, how to send it; then
+pass on what comes. All else is a plugin that answers one of these questions or wraps
+another's answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from scillm import doors
+from scillm.answers import Answer, Chunk, EmbeddingResponse, Event, ModelList, Response
+from scillm.calls import Call, Request, Route
+from scillm.errors import APIError, PluginError, UnknownModelError
+from scillm.fold import Fold, unfold
+from scillm.plugins import Plugins
+
+T = TypeVar("T")
+
+
+class Kernel:
+    """Runs calls through one set of plugins. Holds no state of a call, so it can be shared.
+
+    ``Kernel.installed()`` has every installed plugin, ``Kernel.of(a, b)`` exactly these. Two
+    kernels in one process do not know of each other. Use it as a context manager, sync or
+    async, or call ``close`` or ``aclose``, to give back connections.
+
+    Args:
+        plugins: The plugins to ask.
+    """
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.plugins = plugins
+        self._hook: Any = plugins.manager.hook  # pluggy's relay, whose calls it cannot type
+
+    @classmethod
+    def installed(cls, *more: Any) -> Kernel:
+        """Return a kernel with every installed plugin that is not blocked, and *more*."""
+        return cls(Plugins.installed(*more))
+
+    @classmethod
+    def of(cls, *plugins: Any) -> Kernel:
+        """Return a kernel with exactly these plugins: modules, or instances."""
+        return cls(Plugins.of(*plugins))
+
+    async def ask(self, call: Call) -> Answer:
+        """Answer a call whole: the fold of its events."""
+        folding = Fold()
+        async with aclosing(self._events(call)) as events:
+            async for event in events:
+                folding.add(event)
+        return self._finished(call, folding)
+
+    def stream(self, call: Call) -> Stream:
+        """Answer a call piece by piece; ``.response`` holds the whole at the end."""
+        return Stream(self, call)
+
+    async def _events(self, call: Call) -> AsyncGenerator[Event, None]:
+        route = self._asked("resolve_model", Route, call=call)
+        request = self._asked("prepare_request", Request, call=call, route=route)
+        sender = self._hook.send(call=call, request=request)
+        if sender is None:
+            raise self._nobody("send", call, f" to {request.url!r}")
+        async with aclosing(sender(request)) as events:
+            async for event in events:
+                yield event
+
+    def _asked(self, hook: str, kind: type[T], **arguments: Any) -> T:
+        try:
+            answer = getattr(self._hook, hook)(**arguments)
+        except APIError:
+            raise
+        except Exception as error:  # a plugin's bug must not look like the caller's
+            raise PluginError(f"a plugin failed in {hook}: {type(error).__name__}: {error}") from error
+        if isinstance(answer, kind):
+            return answer
+        if answer is None:
+            raise self._nobody(hook, arguments["call"])
+        raise PluginError(f"a plugin answered {hook} with {answer!r}, which is no {kind.__name__}")
+
+    def _nobody(self, hook: str, call: Call, what: str = "") -> UnknownModelError:
+        return UnknownModelError(doors.unknown_model(self.plugins, hook, call) + what)
+
+    def _finished(self, call: Call, folding: Fold) -> Answer:
+        return self._asked("post_process", Answer, call=call, response=folding.answer())
+
+    async def acompletion(self, model: str | None = None, messages: Any = (), **arguments: Any) -> Any:
+        """Ask for a chat completion; see ``scillm.completion``."""
+        call = doors.chat(self.plugins, model, messages, **arguments)
+        return await (self.stream(call).begun() if call.stream else self.ask(call))
+
+    def completion(self, model: str | None = None, messages: Any = (), **arguments: Any) -> Any:
+        """Ask for a chat completion from sync code; see ``scillm.completion``."""
+        call = doors.chat(self.plugins, model, messages, **arguments)
+        return self.stream(call).begun_sync() if call.stream else _run(self.ask(call))
+
+    async def aembedding(self, model: str, input: Any, **arguments: Any) -> EmbeddingResponse:  # noqa: A002  # OpenAI's name
+        """Ask for the vectors of texts; see ``scillm.embedding``."""
+        return await self.ask(doors.embedding(self.plugins, model, input, **arguments))  # type: ignore[return-value]
+
+    def embedding(self, model: str, input: Any, **arguments: Any) -> EmbeddingResponse:  # noqa: A002  # OpenAI's name
+        """Ask for the vectors of texts from sync code; see ``scillm.embedding``."""
+        return _run(self.aembedding(model, input, **arguments))
+
+    async def amodels(self, provider: str, **arguments: Any) -> ModelList:
+        """Ask a provider for its models; see ``scillm.models``."""
+        return await self.ask(doors.models(self.plugins, provider, **arguments))  # type: ignore[return-value]
+
+    def models(self, provider: str, **arguments: Any) -> ModelList:
+        """Ask a provider for its models from sync code; see ``scillm.models``."""
+        return _run(self.amodels(provider, **arguments))
+
+    async def aclose(self) -> None:
+        """Give back what the plugins hold; the kernel can be used again after."""
+        for plugin in self.plugins.active():
+            if (aclose := getattr(plugin, "aclose", None)) is not None:
+                await aclose()
+
+    def close(self) -> None:
+        """Give back what the plugins hold, from sync code."""
+        _run(self.aclose())
+
+    async def __aenter__(self) -> Kernel:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class Stream:
+    """An answer on its way: iterate it once, sync or async as it was made, then read ``response``.
+
+    Leaving early needs ``aclose()`` (``close()`` in sync code), or a ``with`` block.
+    """
+
+    def __init__(self, kernel: Kernel, call: Call) -> None:
+        self._kernel, self._call = kernel, call
+        self._folding = Fold()
+        self._response: Response | None = None
+        self._chunks = self._pass_on()
+        self._head: list[Chunk] = []
+        self._pump: Any = None
+
+    async def begun(self) -> Stream:
+        """Wait for the first chunk, so that an error before it is raised here."""
+        async for chunk in self._chunks:
+            self._head.append(chunk)
+            break
+        return self
+
+    def begun_sync(self) -> Stream:
+        """Do as ``begun``, driven by the sync door."""
+        from scillm._portal import Pump  # asyncio is only loaded where a call is made
+
+        self._pump = Pump(self._chunks)
+        self._head.extend(_one(self._pump))
+        return self
+
+    async def _pass_on(self) -> AsyncGenerator[Chunk, None]:
+        try:
+            async with aclosing(self._kernel._events(self._call)) as events:
+                async for event in events:
+                    for chunk in (event,) if isinstance(event, Chunk) else _cut(event):
+                        self._folding.add(chunk)
+                        yield chunk
+        except APIError as error:
+            error.partial = error.partial or self.partial
+            raise
+        self._response = self._kernel._finished(self._call, self._folding)  # type: ignore[assignment]
+
+    @property
+    def response(self) -> Response:
+        """The whole answer; RuntimeError before the stream has ended."""
+        if self._response is None:
+            raise RuntimeError("the stream has not ended: iterate it to the end, then read .response")
+        return self._response
+
+    @property
+    def partial(self) -> Response:
+        """What has come so far, folded."""
+        return self._folding.answer()  # type: ignore[return-value]
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self._head:
+            return self._head.pop()
+        return await self._chunks.__anext__()
+
+    async def aclose(self) -> None:
+        """Leave early, or tidy up at the end: closes the connection if it is still in use."""
+        self._head.clear()
+        if self._pump is not None:
+            self.close()
+        await self._chunks.aclose()
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self
+
+    def __next__(self) -> Chunk:
+        if self._head:
+            return self._head.pop()
+        if self._pump is None:
+            raise TypeError("this stream comes from acompletion(): iterate it with `async for`")
+        chunk: Chunk = next(self._pump)
+        return chunk
+
+    def close(self) -> None:
+        """Leave early, in sync code."""
+        self._head.clear()
+        if self._pump is not None:
+            self._pump.close()
+
+    async def __aenter__(self) -> Stream:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _one(items: Iterator[Chunk]) -> list[Chunk]:
+    first = next(items, None)
+    return [] if first is None else [first]
+
+
+def _cut(event: Event) -> Iterator[Chunk]:
+    return unfold(event) if isinstance(event, Response) else iter(())
+
+
+def _run(work: Any) -> Any:
+    from scillm._portal import run  # asyncio is only loaded where a call is made
+
+    return run(work)

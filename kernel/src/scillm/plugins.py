@@ -1,0 +1,179 @@
+"""Finding, ordering, blocking and reporting plugins.
+
+A plugin is a module, or a class that is instantiated once per kernel, which an installed
+distribution names in the entry-point group ``scillm.plugins``. Besides hooks it may carry
+``ORDER`` (100 observe, 200 answer from memory, 300 persist, 400 spend, 500 providers,
+900 transports; lowest is outermost), ``PROVIDERS``, ``SETTINGS`` and ``aclose``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from inspect import iscoroutinefunction
+from typing import Any
+
+from attrs import define, field, frozen
+from pluggy import PluginManager, PluginValidationError
+
+from scillm import hookspecs
+from scillm._defaults import Defaults
+from scillm._exports import is_blocked
+from scillm.settings import Setting
+
+GROUP = "scillm.plugins"
+DEFAULT_ORDER = 500
+HOOKS = ("resolve_model", "prepare_request", "send", "classify_error", "post_process")
+
+
+@frozen(kw_only=True)
+class PluginInfo:
+    """What became of one plugin; a line of ``scillm plugins``.
+
+    Attributes:
+        name: Entry-point name.
+        dist: Distribution and version, or ``"given"``.
+        order: Its place; lowest is outermost.
+        hooks: The hooks it implements.
+        providers: The provider names it answers for.
+        state: ``"active"``, or why it is not.
+    """
+
+    name: str
+    dist: str
+    order: int = DEFAULT_ORDER
+    hooks: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    state: str = "active"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its hooks are asked."""
+        return self.state == "active"
+
+
+@frozen
+class _Found:
+    name: str
+    dist: str
+    plugin: Any
+
+    @property
+    def place(self) -> tuple[int, str]:
+        return getattr(self.plugin, "ORDER", DEFAULT_ORDER), self.name
+
+
+@define(eq=False)
+class Plugins:
+    """A set of plugins, asked in order, with a record of what became of each."""
+
+    manager: PluginManager = field(factory=lambda: PluginManager("scillm"))
+    infos: dict[str, PluginInfo] = field(factory=dict)
+    settings: tuple[Setting[Any], ...] = ()
+    options: frozenset[str] = frozenset()
+
+    def __attrs_post_init__(self) -> None:
+        self.manager.add_hookspecs(hookspecs)
+        self.manager.register(Defaults(self.manager.hook), "kernel")
+
+    @classmethod
+    def of(cls, *plugins: Any) -> Plugins:
+        """Exactly these plugins, modules or instances; nothing is discovered."""
+        self = cls()
+        self._register(_Found(_name(plugin), "given", plugin) for plugin in plugins)
+        return self
+
+    @classmethod
+    def installed(cls, *more: Any) -> Plugins:
+        """Every installed plugin that is not blocked, and *more*."""
+        self = cls()
+        given = [_Found(_name(plugin), "given", plugin) for plugin in more]
+        self._register([*self._discover(), *given])
+        return self
+
+    def active(self) -> list[Any]:
+        """The plugins whose hooks are asked, outermost first."""
+        ordered = sorted(self.infos.values(), key=lambda info: (info.order, info.name))
+        return [self.manager.get_plugin(info.name) for info in ordered if info.is_active]
+
+    def providers(self) -> dict[str, str]:
+        """Provider name to the name of the plugin that answers for it."""
+        active = (info for info in self.infos.values() if info.is_active)
+        return {provider: info.name for info in active for provider in info.providers}
+
+    def _discover(self) -> Iterator[_Found]:
+        from importlib.metadata import entry_points  # slow to import: only discovery needs it
+
+        for entry in entry_points(group=GROUP):
+            dist = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "?"
+            if why := is_blocked(entry.name):
+                self._record(_Found(entry.name, dist, None), state=why)
+                continue
+            try:
+                loaded = entry.load()
+                yield _Found(entry.name, dist, loaded() if isinstance(loaded, type) else loaded)
+            except Exception as error:  # one broken plugin must not take the others down
+                self._record(_Found(entry.name, dist, None), state=_failed(error))
+
+    def _register(self, found: Iterable[_Found]) -> None:
+        # pluggy asks the last registered first; the lowest ORDER shall be asked first.
+        for one in sorted(found, key=lambda each: each.place, reverse=True):
+            try:
+                _check(one)
+                self.manager.register(one.plugin, one.name)
+            except (PluginValidationError, ValueError) as error:
+                if one.dist == "given":
+                    raise
+                if self.manager.get_plugin(one.name) is one.plugin:
+                    self.manager.unregister(name=one.name)  # pluggy leaves it half registered
+                self._record(one, state=_failed(error))
+            else:
+                self._record(one, state="active")
+        self.settings = tuple(s for p in self.active() for s in getattr(p, "SETTINGS", ()))
+        self.options = frozenset(s.option for s in self.settings if s.option)
+
+    def _record(self, one: _Found, *, state: str) -> None:
+        self.infos[one.name] = PluginInfo(
+            name=one.name,
+            dist=one.dist,
+            order=one.place[0],
+            hooks=tuple(hook for hook in HOOKS if _implements(one.plugin, hook)),
+            providers=tuple(getattr(one.plugin, "PROVIDERS", ())),
+            state=state,
+        )
+
+
+def _name(plugin: Any) -> str:
+    name = getattr(plugin, "__name__", None) or type(plugin).__name__
+    return str(name).rpartition(".")[2]
+
+
+def _failed(error: Exception) -> str:
+    return f"failed: {type(error).__name__}: {error}"
+
+
+def _implements(plugin: Any, hook: str) -> bool:
+    return hasattr(getattr(plugin, hook, None), "scillm_impl")
+
+
+def _check(one: _Found) -> None:
+    """Refuse what pluggy would accept and never call, or call and misread.
+
+    Raises:
+        PluginValidationError: An unknown hook, or an ``async def`` one.
+    """
+    for name in dir(one.plugin):
+        if name.startswith("__") or not _implements(one.plugin, name):
+            continue
+        if name not in HOOKS:
+            near = difflib.get_close_matches(name, HOOKS, 1)
+            hint = f" did you mean {near[0]!r}?" if near else ""
+            raise PluginValidationError(
+                one.plugin, f"plugin {one.name!r} implements {name!r}, which is no hook.{hint}"
+            )
+        if iscoroutinefunction(getattr(one.plugin, name)):
+            raise PluginValidationError(
+                one.plugin,
+                f"plugin {one.name!r} makes the hook {name!r} an async function; hooks are plain"
+                " functions, and only the Sender that `send` returns may await",
+            )

@@ -1,0 +1,142 @@
+"""Settings: argument, else ``SCILLM_X``, else legacy ``LITELLM_X``, else ``.env``, else default.
+
+Each plugin lists its own in a ``SETTINGS`` table, so that ``scillm env`` can show all of
+them. A setting is read when it is used, never at import. This is the one module that
+reads ``os.environ``.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from scillm.calls import Call
+
+T = TypeVar("T")
+
+PREFIX, LEGACY = "SCILLM_", "LITELLM_"
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
+
+
+def boolean(text: str) -> bool:
+    """Read a yes or no; anything else is an error, not a silent no."""
+    word = text.strip().lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise ValueError(f"expected one of {', '.join(sorted((_TRUE | _FALSE) - {''}))}")
+
+
+@frozen(kw_only=True)
+class Setting(Generic[T]):
+    """One knob: where it is read from, what it means, what it is if nobody says.
+
+    Attributes:
+        name: The variable without prefix, such as ``"LOCAL_IDLE_S"``; whole if *prefix* is empty.
+        default: The value when nothing is set.
+        read: Turns the text into a value, or raises ValueError.
+        help: One sentence, with the unit.
+        option: The argument of ``completion()`` that beats the environment, if there is one.
+        prefix: ``"SCILLM_"``, or ``""`` for a variable that belongs to somebody else.
+        is_secret: Whether ``scillm env`` must not show the value.
+    """
+
+    name: str
+    default: T
+    read: Callable[[str], T] = field(default=str)  # type: ignore[assignment]  # str reads T = str
+    help: str = ""
+    option: str | None = None
+    prefix: str = PREFIX
+    is_secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable's full name."""
+        return self.prefix + self.name
+
+    def value(self, call: Call | None = None) -> T:
+        """Return the value in force, for *call* if one is given.
+
+        Raises:
+            ValueError: A variable is set to a text that *read* rejects.
+        """
+        if call is not None and self.option is not None and self.option in call.options:
+            given: T = call.options[self.option]
+            return given
+        found = self.lookup()
+        return self.default if found is None else self._parsed(*found)
+
+    def lookup(self) -> tuple[str, str, str] | None:
+        """Return ``(variable, text, source)`` of what is set, or None; *source* is a word."""
+        legacy = LEGACY + self.name if self.prefix == PREFIX else None
+        for source, known in (("environment", os.environ), (".env", dotenv())):
+            for variable in (self.variable, legacy):
+                if variable and (text := known.get(variable)) is not None:
+                    if variable == legacy:
+                        _warn_legacy(legacy, self.variable)
+                    return variable, text, source
+        return None
+
+    def _parsed(self, variable: str, text: str, source: str) -> T:
+        try:
+            return self.read(text)
+        except ValueError as error:
+            shown = "***" if self.is_secret else repr(text)
+            raise ValueError(
+                f"{variable}={shown} (from the {source}) is not valid: {error}. Correct or unset it."
+            ) from None
+
+
+def _warn_legacy(legacy: str, variable: str) -> None:
+    warnings.warn(f"{legacy} is legacy: set {variable} instead", DeprecationWarning, stacklevel=4)
+
+
+def variable(name: str, default: str | None = None) -> str | None:
+    """Return somebody else's environment variable, such as ``OPENAI_API_KEY``, else *default*.
+
+    A variable set to nothing counts as unset.
+    """
+    return os.environ.get(name) or dotenv().get(name) or default
+
+
+@lru_cache(maxsize=1)
+def dotenv() -> Mapping[str, str]:
+    """Return what the nearest ``.env`` says, from the working directory upward; read once.
+
+    ``SCILLM_DOTENV`` names another file, or is ``0`` for none. Nothing is written to
+    ``os.environ``, so a variable that is set there always wins.
+    """
+    named = os.environ.get("SCILLM_DOTENV")
+    if named == "0":
+        return {}
+    path = named or _nearest_dotenv(os.getcwd())
+    if path is None:
+        return {}
+    from dotenv import dotenv_values  # only a machine with a .env pays for this import
+
+    values: dict[str, Any] = dotenv_values(path)
+    return {name: text for name, text in values.items() if text is not None}
+
+
+def _nearest_dotenv(folder: str) -> str | None:
+    while True:
+        path = os.path.join(folder, ".env")
+        if os.path.isfile(path):
+            return path
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return None
+        folder = parent
+
+
+DOTENV = Setting(name="DOTENV", default="", help="path of the .env file; 0 reads none")
+MODEL = Setting(name="MODEL", default="", help="model that answers when a call names none")
+PLUGINS_BLOCK = Setting(
+    name="PLUGINS_BLOCK", default="", help="names of plugins, comma separated, that are not loaded"
+)
+KERNEL_SETTINGS: tuple[Setting[Any], ...] = (DOTENV, MODEL, PLUGINS_BLOCK)
