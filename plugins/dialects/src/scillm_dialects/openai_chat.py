@@ -1,0 +1,208 @@
+"""OpenAI's chat completions, embeddings and model lists, from the caller's side. Pure.
+
+Source: https://platform.openai.com/docs/api-reference, November 2026.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from scillm import (
+    BadRequestError,
+    Chunk,
+    EmbeddingResponse,
+    InvalidResponse,
+    ModelList,
+    Request,
+    Response,
+    Secret,
+)
+from scillm.errors import StatusError
+
+if TYPE_CHECKING:
+    from scillm import Call, Event, Route
+
+_VERSION = re.compile(r"v\d+\w*")
+_PATHS = {"chat": "/chat/completions", "embedding": "/embeddings", "models": "/models"}
+_AUTH_HEADERS = ("authorization", "x-api-key", "api-key")
+
+
+def base_url(base: str) -> str:
+    """Return an address that paths such as ``/chat/completions`` can be put behind.
+
+    ``/v1`` is added unless a version stands in the path already; a slash or a whole
+    ``/chat/completions`` at the end is dropped.
+
+    >>> base_url("http://localhost:8788"), base_url("https://api.example.com/v1/")
+    ('http://localhost:8788/v1', 'https://api.example.com/v1')
+    """
+    parts = urlsplit(base)
+    path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
+    if not any(_VERSION.fullmatch(segment) for segment in path.split("/")):
+        path += "/v1"
+    return urlunsplit(parts._replace(path=path, fragment=""))
+
+
+def request(
+    call: Call, route: Route, *, key: Secret | None = None, has_stream_usage: bool = False
+) -> Request:
+    """Build the request for any operation of OpenAI's dialect.
+
+    Args:
+        call: What was asked.
+        route: Who answers; ``route.base_url`` ends where ``/chat/completions`` begins.
+        key: Sent as a Bearer token, unless the caller's own headers already authorize.
+        has_stream_usage: Whether the provider takes ``stream_options`` and may be asked to
+            tell the usage at the end of a stream.
+
+    Raises:
+        BadRequestError: There is no message to send.
+    """
+    is_stream = call.stream and call.operation == "chat"
+    return Request(
+        route=route,
+        url=route.base_url + _PATHS[call.operation],
+        method="GET" if call.operation == "models" else "POST",
+        body=_BODIES[call.operation](call, route, has_stream_usage),
+        headers=headers(call, key, is_stream=is_stream),
+        frames="sse" if is_stream else "json",
+        read=read_chunk if is_stream else _READERS[call.operation],
+        timeouts=call.timeouts,
+    )
+
+
+def headers(call: Call, key: Secret | None, *, is_stream: bool) -> dict[str, str | Secret]:
+    """Return the headers: what the caller gave wins, a Bearer key only if nothing authorizes."""
+    made: dict[str, str | Secret] = {"accept": "text/event-stream" if is_stream else "application/json"}
+    if call.operation != "models":
+        made["content-type"] = "application/json"
+    if key is not None and not any(name in call.headers for name in _AUTH_HEADERS):
+        made["authorization"] = Secret(f"Bearer {key.reveal()}")
+    return {**made, **call.headers}
+
+
+def chat_body(call: Call, route: Route, has_stream_usage: bool = False) -> dict[str, Any]:
+    """Return the body of a chat completion."""
+    if not call.messages:
+        raise BadRequestError(
+            "messages is empty: there is nothing to ask; write messages=[{'role': 'user', 'content': '...'}]",
+            llm_provider=route.provider,
+            model=route.model,
+        )
+    body = {"model": route.model, "messages": list(call.messages), **call.params}
+    if call.stream:
+        body["stream"] = True
+        if has_stream_usage:
+            body.setdefault("stream_options", {"include_usage": True})
+    return {**body, **call.extra_body}
+
+
+def _embedding_body(call: Call, route: Route, _: bool) -> dict[str, Any]:
+    return {"model": route.model, **call.params, **call.extra_body}
+
+
+def _no_body(call: Call, route: Route, _: bool) -> None:
+    return None
+
+
+_BODIES: dict[str, Any] = {"chat": chat_body, "embedding": _embedding_body, "models": _no_body}
+
+
+def read_chat(frame: bytes) -> Iterable[Event]:
+    """Read a whole chat completion.
+
+    Raises:
+        StatusError: The body is an error object.
+        InvalidResponse: It holds no choice, or one without a message.
+    """
+    raw = _object(frame)
+    choices = _choices(raw)
+    if not choices:
+        raise InvalidResponse(f"the answer holds no choice: {_shown(frame)}")
+    for choice in choices:
+        _require(isinstance(choice.get("message"), dict), "a choice without a message", frame)
+        _check_calls(choice["message"], frame)
+    return (Response(raw),)
+
+
+def read_chunk(frame: bytes) -> Iterable[Event]:
+    """Read one event of a streamed chat completion, or a whole one sent in its place."""
+    raw = _object(frame)
+    choices = _choices(raw)
+    for choice in choices:
+        if "message" in choice and "delta" not in choice:
+            return read_chat(frame)  # the server did not stream, and sent the whole at once
+        delta = choice.get("delta")
+        _require(delta is None or isinstance(delta, dict), "a choice whose delta is no object", frame)
+        _require(isinstance(choice.get("index", 0), int), "a choice whose index is no number", frame)
+        if delta:
+            _check_calls(delta, frame)
+    return (Chunk(raw),)
+
+
+def read_embeddings(frame: bytes) -> Iterable[Event]:
+    """Read a list of vectors."""
+    raw = _object(frame)
+    _require(isinstance(raw.get("data"), list), "no list of vectors", frame)
+    return (EmbeddingResponse(raw),)
+
+
+def read_models(frame: bytes) -> Iterable[Event]:
+    """Read a list of models; a bare list, as some servers send, counts too."""
+    raw = msgspec.json.decode(frame)
+    if isinstance(raw, list):
+        raw = {"object": "list", "data": raw}
+    raw = _checked(raw, frame)
+    _require(isinstance(raw.get("data"), list), "no list of models", frame)
+    return (ModelList(raw),)
+
+
+_READERS = {"chat": read_chat, "embedding": read_embeddings, "models": read_models}
+
+
+def _object(frame: bytes) -> dict[str, Any]:
+    return _checked(msgspec.json.decode(frame), frame)
+
+
+def _checked(raw: Any, frame: bytes) -> dict[str, Any]:
+    _require(isinstance(raw, dict), "not a JSON object", frame)
+    if raw.get("error") and not raw.get("choices"):
+        raise StatusError(_status_in(raw["error"]), frame.decode("utf-8", "replace"))
+    found: dict[str, Any] = raw
+    return found
+
+
+def _status_in(error: object) -> int:
+    """Return the status told inside an error object, else 500: it came with a good status."""
+    code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
+    is_status = isinstance(code, (int, str)) and str(code).isdigit() and 400 <= int(code) < 600
+    return int(code) if is_status else 500  # type: ignore[arg-type]  # is_status says so
+
+
+def _choices(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
+    choices = raw.get("choices") or []
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        raise InvalidResponse("the answer's choices are not a list of objects")
+    return choices
+
+
+def _check_calls(message: Mapping[str, Any], frame: bytes) -> None:
+    calls = message.get("tool_calls") or ()
+    _require(
+        isinstance(calls, (list, tuple)) and all(isinstance(call, dict) for call in calls),
+        "tool calls that are not a list of objects",
+        frame,
+    )
+
+
+def _require(is_so: bool, otherwise: str, frame: bytes) -> None:
+    if not is_so:
+        raise InvalidResponse(f"{otherwise}: {_shown(frame)}")
+
+
+def _shown(frame: bytes) -> str:
+    return repr(frame[:200].decode("utf-8", "replace"))

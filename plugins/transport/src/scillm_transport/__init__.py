@@ -1,0 +1,26 @@
+"""What every HTTP transport of SciLLM shares. A library: no hook, no entry point.
+
+A transport gives one function, an ``Exchange``: send this, give back status, headers and
+blocks of bytes. ``sender`` makes a Sender of it, with framing, deadlines, limits, redirects
+and errors; ``pools`` keeps its clients per event loop; ``connection`` reads proxies and TLS.
+"""
+
+from __future__ import annotations
+
+from scillm_transport.connection import CONNECTION_SETTINGS, Connection, connection_for, tls_context
+from scillm_transport.exchange import Exchange, Outgoing, Reply, sender
+from scillm_transport.pools import Pools
+from scillm_transport.sse import Frames
+
+__all__ = [
+    "CONNECTION_SETTINGS",
+    "Connection",
+    "Exchange",
+    "Frames",
+    "Outgoing",
+    "Pools",
+    "Reply",
+    "connection_for",
+    "sender",
+    "tls_context",
+]

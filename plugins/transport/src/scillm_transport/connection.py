@@ -1,0 +1,117 @@
+"""How to connect: through which proxy, trusting whom."""
+
+from __future__ import annotations
+
+import ssl
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from attrs import frozen
+from scillm import BadRequestError, Setting
+from scillm.settings import variable
+
+if TYPE_CHECKING:
+    from scillm import Call
+
+
+def _verify(text: str) -> bool | str:
+    return {"0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}.get(
+        text.strip().lower(), text
+    )
+
+
+PROXY: Setting[str | None] = Setting(
+    name="PROXY",
+    default=None,
+    option="proxy",
+    help="address of the proxy for every request; else HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
+)
+SSL_VERIFY: Setting[bool | str] = Setting(
+    name="SSL_VERIFY",
+    default=True,
+    read=_verify,
+    option="ssl_verify",
+    help="true, false, or the path of a bundle of CA certificates; else SSL_CERT_FILE, SSL_CERT_DIR",
+)
+CONNECTION_SETTINGS: tuple[Setting[Any], ...] = (PROXY, SSL_VERIFY)
+_PROXY_VARIABLES = ("https_proxy", "http_proxy", "all_proxy", "no_proxy")
+
+
+@frozen
+class Connection:
+    """What tells one pool of connections from another.
+
+    Attributes:
+        proxy: Address of the proxy, or None.
+        verify: True, False, or the path of a CA bundle.
+    """
+
+    proxy: str | None = None
+    verify: bool | str = True
+
+
+_DIRECT = Connection()
+
+
+def connection_for(call: Call, url: str) -> Connection:
+    """Return how to connect for *call* to *url*: arguments, else settings, else the environment."""
+    proxy, verify = PROXY.value(call), SSL_VERIFY.value(call)
+    if not proxy:
+        told = tuple(variable(name) or variable(name.upper()) for name in _PROXY_VARIABLES)
+        proxy = _proxy_for(url, told) if any(told) else None
+    if proxy is None and verify is True:
+        return _DIRECT
+    return Connection(_checked(proxy), verify)
+
+
+def _checked(proxy: str | None) -> str | None:
+    if proxy is not None and urlsplit(proxy).scheme not in ("http", "https"):
+        raise BadRequestError(
+            f"proxy={_without_password(proxy)!r} is not an address of an HTTP proxy: write http://host:port"
+        )
+    return proxy
+
+
+@lru_cache(maxsize=256)
+def _proxy_for(url: str, told: tuple[str | None, ...]) -> str | None:
+    from urllib.request import proxy_bypass_environment  # only a machine with a proxy pays for it
+
+    parts = urlsplit(url)
+    https, http, every, exempt = told
+    if exempt and proxy_bypass_environment(parts.netloc.rpartition("@")[2], {"no": exempt}):
+        return None
+    return (https if parts.scheme == "https" else http) or every
+
+
+def _without_password(address: str) -> str:
+    scheme, separator, rest = address.rpartition("://")
+    return scheme + separator + rest.rpartition("@")[2]
+
+
+@lru_cache(maxsize=16)
+def tls_context(verify: bool | str = True) -> ssl.SSLContext:
+    """Return the process's TLS context for *verify*; making one costs tens of milliseconds.
+
+    Raises:
+        BadRequestError: *verify* names no readable bundle.
+    """
+    if verify is False:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+    try:
+        return ssl.create_default_context(cafile=verify if isinstance(verify, str) else _bundle())
+    except (OSError, ssl.SSLError) as error:
+        raise BadRequestError(
+            f"ssl_verify={verify!r} is no readable bundle of CA certificates ({error}): give the path of a PEM file"
+        ) from error
+
+
+def _bundle() -> str | None:
+    """Return certifi's bundle, unless the environment names one, which OpenSSL reads by itself."""
+    if variable("SSL_CERT_FILE") or variable("SSL_CERT_DIR"):
+        return variable("SSL_CERT_FILE")
+    import certifi
+
+    return certifi.where()

@@ -1,0 +1,93 @@
+"""Clients kept per event loop, and closed with it.
+
+A client of asyncio belongs to the loop that it was made on. Used on another it fails, or
+hangs; so each loop has its own, made on first use. It is closed when the loop ends by
+``asyncio.run`` (which closes the async generators of its loop: one of them is ours), or by
+``aclose``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Generic, TypeVar
+
+from attrs import define
+
+from scillm_transport.connection import Connection
+
+C = TypeVar("C")
+
+
+@define(eq=False)
+class _Pool(Generic[C]):
+    clients: dict[Connection, C]
+    lifetime: AsyncGenerator[None, None]
+
+
+class Pools(Generic[C]):
+    """The clients of one transport.
+
+    Args:
+        open_client: Makes a client for a way to connect; called on the loop that will use it.
+        close_client: Closes one, on that loop.
+    """
+
+    def __init__(
+        self, open_client: Callable[[Connection], C], close_client: Callable[[C], Awaitable[None]]
+    ) -> None:
+        self._open, self._close = open_client, close_client
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool[C]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._lock = threading.Lock()
+
+    def client(self, connection: Connection) -> C:
+        """Return the running loop's client for *connection*."""
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is None:
+            pool = _Pool({}, self._lifetime(loop))
+            _begin(pool.lifetime)
+            with self._lock:
+                self._pools[loop] = pool
+        client = pool.clients.get(connection)
+        if client is None:
+            client = pool.clients[connection] = self._open(connection)
+        return client
+
+    async def aclose(self) -> None:
+        """Close the clients of every loop that still runs."""
+        with self._lock:
+            pools = list(self._pools.items())
+        for loop, pool in pools:
+            if loop is asyncio.get_running_loop():
+                await pool.lifetime.aclose()
+            elif loop.is_running():
+                closing = asyncio.run_coroutine_threadsafe(_aclose(pool.lifetime), loop)
+                await asyncio.wrap_future(closing)
+            with self._lock:
+                self._pools.pop(loop, None)
+
+    async def _lifetime(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            with self._lock:
+                pool = self._pools.pop(loop, None)
+            for client in pool.clients.values() if pool else ():
+                await self._close(client)
+
+
+async def _aclose(lifetime: AsyncGenerator[None, None]) -> None:
+    await lifetime.aclose()
+
+
+def _begin(lifetime: AsyncGenerator[None, None]) -> None:
+    """Run a generator to its first yield, which makes the running loop close it at its end."""
+    try:
+        lifetime.__anext__().send(None)  # type: ignore[attr-defined]  # an awaitable of a generator
+    except StopIteration:
+        return
