@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scillm.calls import Route
 
 V = TypeVar("V", bound="View")
+_set = object.__setattr__
 
 
 class View(Mapping[str, Any]):
@@ -31,7 +32,7 @@ class View(Mapping[str, Any]):
     _views: ClassVar[Mapping[str, type[View]]] = {}
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        object.__setattr__(self, "_raw", raw)
+        _set(self, "_raw", raw)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -46,8 +47,9 @@ class View(Mapping[str, Any]):
                 return None
             raise KeyError(name)
         value = raw[name]
-        view = self._views.get(name)
-        return value if view is None else _viewed(view, value)
+        if value is None or name not in self._views:
+            return value
+        return _viewed(self._views[name], value)
 
     def __iter__(self) -> Iterator[str]:
         yield from self._fields
@@ -97,9 +99,11 @@ class View(Mapping[str, Any]):
 
 
 def _viewed(view: type[View], value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(view(item) if isinstance(item, Mapping) else item for item in value)
-    return view(value) if isinstance(value, Mapping) else value
+    if type(value) is dict:
+        return view(value)
+    if isinstance(value, (list, tuple)):
+        return tuple([view(item) if isinstance(item, dict) else item for item in value])
+    return value
 
 
 def _dumped(value: Any, *, exclude_none: bool) -> Any:
@@ -324,8 +328,8 @@ class Answer(View):
     served_by: Route | None
 
     def __init__(self, raw: Mapping[str, Any], served_by: Route | None = None) -> None:
-        super().__init__(raw)
-        object.__setattr__(self, "served_by", served_by)
+        _set(self, "_raw", raw)
+        _set(self, "served_by", served_by)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self._raw, self.served_by))

@@ -115,7 +115,9 @@ def _model(model: str | None) -> str:
 
 
 def _messages(messages: Any) -> tuple[Mapping[str, Any], ...]:
-    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Iterable):
+    if type(messages) is not list and (
+        isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Iterable)
+    ):
         raise BadRequestError(
             f"messages={messages!r:.80} is not a list of messages: "
             "write messages=[{'role': 'user', 'content': '...'}]"
@@ -125,11 +127,13 @@ def _messages(messages: Any) -> tuple[Mapping[str, Any], ...]:
 
 def _message(place: int, message: Any) -> Mapping[str, Any]:
     where = f"messages[{place}]"
-    if not isinstance(message, Mapping):
+    if type(message) is not dict and not isinstance(message, Mapping):
         raise BadRequestError(f"{where} is {message!r:.80}: a message is a mapping with a role and a content")
     role, content = message.get("role"), message.get("content")
     if not isinstance(role, str) or not role:
         raise BadRequestError(f"{where} has role {role!r}: it must be text such as 'user' or 'system'")
+    if type(content) is str:
+        return message if type(message) is dict else plain(message)  # type: ignore[no-any-return]
     if isinstance(content, (list, tuple)):
         for number, part in enumerate(content):
             if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
@@ -162,6 +166,8 @@ def _secret(name: str, value: str | Secret | None) -> Secret | None:
 
 def _headers(headers: Mapping[str, str] | None) -> dict[str, str | Secret]:
     found: dict[str, str | Secret] = {}
+    if headers is None:
+        return found
     for name, value in _mapping("extra_headers", headers).items():
         lower = str(name).lower()
         if not isinstance(value, (str, Secret)):
@@ -172,9 +178,11 @@ def _headers(headers: Mapping[str, str] | None) -> dict[str, str | Secret]:
 
 
 def _mapping(name: str, value: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if value is not None and not isinstance(value, Mapping):
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
         raise BadRequestError(f"{name} is a {type(value).__name__}: it must be a mapping")
-    return value or {}
+    return value
 
 
 def unknown_model(plugins: Plugins, hook: str, call: Call) -> str:

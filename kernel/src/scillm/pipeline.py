@@ -1,6 +1,6 @@
 """One call, from question to answer. Read this file first.
 
-``Kernel._events`` is the whole idea: ask who answers, what to send, how to send it; then
+``Kernel._begun`` is the whole idea: ask who answers, what to send, how to send it; then
 pass on what comes. All else is a plugin that answers one of these questions or wraps
 another's answer.
 """
@@ -49,7 +49,7 @@ class Kernel:
     async def ask(self, call: Call) -> Answer:
         """Answer a call whole: the fold of its events."""
         folding = Fold()
-        async with aclosing(self._events(call)) as events:
+        async with aclosing(self._begun(call)) as events:
             async for event in events:
                 folding.add(event)
         return self._finished(call, folding)
@@ -58,15 +58,14 @@ class Kernel:
         """Answer a call piece by piece; ``.response`` holds the whole at the end."""
         return Stream(self, call)
 
-    async def _events(self, call: Call) -> AsyncGenerator[Event, None]:
+    def _begun(self, call: Call) -> AsyncGenerator[Event, None]:
         route = self._asked("resolve_model", Route, call=call)
         request = self._asked("prepare_request", Request, call=call, route=route)
         sender = self._hook.send(call=call, request=request)
         if sender is None:
             raise self._nobody("send", call, f" to {request.url!r}")
-        async with aclosing(sender(request)) as events:
-            async for event in events:
-                yield event
+        events: AsyncGenerator[Event, None] = sender(request)
+        return events
 
     def _asked(self, hook: str, kind: type[T], **arguments: Any) -> T:
         try:
@@ -167,7 +166,7 @@ class Stream:
 
     async def _pass_on(self) -> AsyncGenerator[Chunk, None]:
         try:
-            async with aclosing(self._kernel._events(self._call)) as events:
+            async with aclosing(self._kernel._begun(self._call)) as events:
                 async for event in events:
                     for chunk in (event,) if isinstance(event, Chunk) else _cut(event):
                         self._folding.add(chunk)

@@ -1,14 +1,12 @@
 """HTTP by aiohttp: the fast lane, asked before httpx.
 
 ``SCILLM_DISABLE_AIOHTTP=1`` leaves every request, and ``SCILLM_FORCE_HTTPX_STREAM=1`` every
-stream, to the next transport.
+stream, to the next transport; both are read when a kernel is made.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,6 @@ from scillm.settings import boolean
 from scillm_transport import (
     CONNECTION_SETTINGS,
     Connection,
-    Exchange,
     Outgoing,
     Pools,
     Reply,
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from scillm import Call, Request, Sender, Timeouts
     from yarl import URL
 
+KEEP_ALIVE_S = 15.0
 DISABLE = Setting(
     name="DISABLE_AIOHTTP", default=False, read=boolean, help="leave every request to httpx"
 )
@@ -46,62 +44,58 @@ class Aiohttp:
 
     def __init__(self) -> None:
         self._pools: Pools[aiohttp.ClientSession] = Pools(_open, _close)
+        frames = () if DISABLE.value() else ("json",) if FORCE_HTTPX_STREAM.value() else ("json", "sse")
+        self._frames: tuple[str, ...] = frames
 
     @hookimpl
     def send(self, call: Call, request: Request) -> Sender | None:
         """Take any request with an ``http`` or ``https`` address, unless told not to."""
-        if not request.url.startswith(("http://", "https://")) or DISABLE.value():
+        if request.frames not in self._frames or not request.url.startswith(("http://", "https://")):
             return None
-        if request.frames == "sse" and FORCE_HTTPX_STREAM.value():
-            return None
-        return sender(self._exchange(connection_for(call, request.url)))
+        connection = connection_for(call, request.url)
+
+        async def exchange(outgoing: Outgoing) -> Reply:
+            return await _exchange(self._pools.client(connection), connection, outgoing)
+
+        return sender(exchange, _explain)
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._pools.aclose()
 
-    def _exchange(self, connection: Connection) -> Exchange:
-        @asynccontextmanager
-        async def exchange(outgoing: Outgoing) -> AsyncGenerator[Reply, None]:
-            import aiohttp  # 0.1 s of CPU: only a process that sends pays for it
-
-            session = self._pools.client(connection)
-            try:
-                async with session.request(
-                    outgoing.method,
-                    _url(outgoing.url),
-                    data=outgoing.body or None,
-                    headers=outgoing.headers,
-                    allow_redirects=False,
-                    proxy=connection.proxy,
-                    ssl=_tls(connection, outgoing.url),
-                    timeout=_timeout(outgoing.request.timeouts),
-                ) as reply:
-                    headers = {name.lower(): value for name, value in reply.headers.items()}
-                    yield Reply(reply.status, headers, reply.content.iter_any())
-            except (aiohttp.ServerTimeoutError, asyncio.TimeoutError) as error:
-                if type(error) in (TimeoutError, asyncio.TimeoutError):
-                    raise  # not aiohttp's own: the deadline of the whole answer
-                raise TimeoutError(f"{outgoing.url} let a deadline pass: {error}") from error
-            except aiohttp.ClientError as error:
-                raise ConnectionError(f"the exchange with {outgoing.url} broke: {_said(error)}") from error
-
-        return exchange
-
 
 def _open(connection: Connection) -> aiohttp.ClientSession:
-    import aiohttp
+    import aiohttp  # 0.1 s of CPU: only a process that sends pays for it
 
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15.0),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        raise_for_status=False,
     )
 
 
 async def _close(session: aiohttp.ClientSession) -> None:
     await session.close()
+
+
+async def _exchange(
+    session: aiohttp.ClientSession, connection: Connection, outgoing: Outgoing
+) -> Reply:
+    request = outgoing.request
+    reply = await session.request(
+        outgoing.method,
+        _url(outgoing.url),
+        data=outgoing.body or None,
+        headers=outgoing.headers,
+        allow_redirects=False,
+        proxy=connection.proxy,
+        ssl=_tls(connection, outgoing.url),
+        timeout=_timeout(request.timeouts, request.frames == "sse"),
+    )
+
+    async def aclose() -> None:
+        reply.release()  # which drops a connection whose body was not read to its end
+
+    return Reply(reply.status, reply.headers, reply.content.iter_any(), aclose)
 
 
 def _tls(connection: Connection, url: str) -> Any:
@@ -120,16 +114,24 @@ def _url(url: str) -> URL:
 
 
 @lru_cache(maxsize=64)
-def _timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+def _timeout(timeouts: Timeouts, is_stream: bool) -> aiohttp.ClientTimeout:
+    """Return aiohttp's deadlines; a whole answer has one of its own, over all of it."""
     import aiohttp
 
     return aiohttp.ClientTimeout(
         total=None,
-        connect=timeouts.pool_s,
+        connect=timeouts.pool_s if is_stream else None,
         sock_connect=timeouts.connect_s,
-        sock_read=timeouts.read_s,
+        sock_read=timeouts.read_s if is_stream else None,
     )
 
 
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _explain(error: Exception, outgoing: Outgoing) -> Exception:
+    import aiohttp
+
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        return TimeoutError(f"{outgoing.url} let a deadline pass: {error}" if str(error) else outgoing.url)
+    if isinstance(error, aiohttp.ClientError):
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return ConnectionError(f"the exchange with {outgoing.url} failed: {said}")
+    return error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -31,6 +32,7 @@ _PATHS = {"chat": "/chat/completions", "embedding": "/embeddings", "models": "/m
 _AUTH_HEADERS = ("authorization", "x-api-key", "api-key")
 
 
+@lru_cache(maxsize=256)
 def base_url(base: str) -> str:
     """Return an address that paths such as ``/chat/completions`` can be put behind.
 
@@ -120,28 +122,39 @@ def read_chat(frame: bytes) -> Iterable[Event]:
         InvalidResponse: It holds no choice, or one without a message.
     """
     raw = _object(frame)
-    choices = _choices(raw)
-    if not choices:
+    choices = raw.get("choices")
+    if type(choices) is not list or not choices:
         raise InvalidResponse(f"the answer holds no choice: {_shown(frame)}")
     for choice in choices:
-        _require(isinstance(choice.get("message"), dict), "a choice without a message", frame)
-        _check_calls(choice["message"], frame)
+        _check_choice(choice, "message", frame)
     return (Response(raw),)
 
 
 def read_chunk(frame: bytes) -> Iterable[Event]:
     """Read one event of a streamed chat completion, or a whole one sent in its place."""
     raw = _object(frame)
-    choices = _choices(raw)
+    choices = raw.get("choices") or ()
+    if type(choices) not in (list, tuple):
+        raise InvalidResponse(f"the choices are no list: {_shown(frame)}")
     for choice in choices:
-        if "message" in choice and "delta" not in choice:
+        if type(choice) is dict and "message" in choice and "delta" not in choice:
             return read_chat(frame)  # the server did not stream, and sent the whole at once
-        delta = choice.get("delta")
-        _require(delta is None or isinstance(delta, dict), "a choice whose delta is no object", frame)
-        _require(isinstance(choice.get("index", 0), int), "a choice whose index is no number", frame)
-        if delta:
-            _check_calls(delta, frame)
+        _check_choice(choice, "delta", frame)
     return (Chunk(raw),)
+
+
+def _check_choice(choice: Any, part: str, frame: bytes) -> None:
+    """Refuse what an answer's reader would stumble over later, far from its cause."""
+    if type(choice) is not dict or type(choice.get("index", 0)) is not int:
+        raise InvalidResponse(f"a choice is no object with an index: {_shown(frame)}")
+    message = choice.get(part)
+    if message is None and part == "delta":
+        return
+    if type(message) is not dict:
+        raise InvalidResponse(f"a choice whose {part} is no object: {_shown(frame)}")
+    calls = message.get("tool_calls")
+    if calls and not (type(calls) is list and all(type(call) is dict for call in calls)):
+        raise InvalidResponse(f"tool calls that are not a list of objects: {_shown(frame)}")
 
 
 def read_embeddings(frame: bytes) -> Iterable[Event]:
@@ -169,8 +182,9 @@ def _object(frame: bytes) -> dict[str, Any]:
 
 
 def _checked(raw: Any, frame: bytes) -> dict[str, Any]:
-    _require(isinstance(raw, dict), "not a JSON object", frame)
-    if raw.get("error") and not raw.get("choices"):
+    if type(raw) is not dict:
+        raise InvalidResponse(f"not a JSON object: {_shown(frame)}")
+    if "error" in raw and raw["error"] and not raw.get("choices"):
         raise StatusError(_status_in(raw["error"]), frame.decode("utf-8", "replace"))
     found: dict[str, Any] = raw
     return found
@@ -181,22 +195,6 @@ def _status_in(error: object) -> int:
     code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
     is_status = isinstance(code, (int, str)) and str(code).isdigit() and 400 <= int(code) < 600
     return int(code) if is_status else 500  # type: ignore[arg-type]  # is_status says so
-
-
-def _choices(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
-    choices = raw.get("choices") or []
-    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-        raise InvalidResponse("the answer's choices are not a list of objects")
-    return choices
-
-
-def _check_calls(message: Mapping[str, Any], frame: bytes) -> None:
-    calls = message.get("tool_calls") or ()
-    _require(
-        isinstance(calls, (list, tuple)) and all(isinstance(call, dict) for call in calls),
-        "tool calls that are not a list of objects",
-        frame,
-    )
 
 
 def _require(is_so: bool, otherwise: str, frame: bytes) -> None:

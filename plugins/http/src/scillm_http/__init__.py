@@ -8,16 +8,13 @@ taking one is a ``pop``, and there is no limit but the caller's.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scillm import hookimpl
 from scillm_transport import (
     CONNECTION_SETTINGS,
     Connection,
-    Exchange,
     Outgoing,
     Pools,
     Reply,
@@ -29,7 +26,8 @@ if TYPE_CHECKING:
     import httpx
     from scillm import Call, Request, Sender, Timeouts
 
-MAX_IDLE = 64  # connections kept open per host for the next call
+MAX_IDLE = 256  # connections kept open per host for the next call
+KEEP_ALIVE_S = 15.0
 
 
 class Http:
@@ -46,35 +44,16 @@ class Http:
         """Take any request with an ``http`` or ``https`` address."""
         if not request.url.startswith(("http://", "https://")):
             return None
-        return sender(self._exchange(connection_for(call, request.url)))
+        connection = connection_for(call, request.url)
+
+        async def exchange(outgoing: Outgoing) -> Reply:
+            return await self._pools.client(connection).exchange(outgoing)
+
+        return sender(exchange, _explain)
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._pools.aclose()
-
-    def _exchange(self, connection: Connection) -> Exchange:
-        @asynccontextmanager
-        async def exchange(outgoing: Outgoing) -> AsyncGenerator[Reply, None]:
-            import httpx  # 0.15 s of CPU: only a process that sends pays for it
-
-            free = self._pools.client(connection)
-            origin = urlsplit(outgoing.url)[:2]
-            transport = free.take(origin, outgoing.url)
-            try:
-                reply = await transport.handle_async_request(_request(outgoing))
-                try:
-                    headers = {name.lower(): value for name, value in reply.headers.items()}
-                    yield Reply(reply.status_code, headers, reply.aiter_bytes())
-                finally:
-                    await reply.aclose()
-            except httpx.TimeoutException as error:
-                raise TimeoutError(_late(error, outgoing)) from error
-            except (httpx.TransportError, httpx.DecodingError) as error:
-                raise ConnectionError(f"the exchange with {outgoing.url} broke: {_said(error)}") from error
-            finally:
-                await free.give_back(origin, transport)
-
-        return exchange
 
 
 class _FreeList:
@@ -82,18 +61,25 @@ class _FreeList:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._idle: defaultdict[tuple[str, ...], list[httpx.AsyncHTTPTransport]] = defaultdict(list)
+        self._idle: defaultdict[str, list[httpx.AsyncHTTPTransport]] = defaultdict(list)
 
-    def take(self, origin: tuple[str, ...], url: str) -> httpx.AsyncHTTPTransport:
-        idle = self._idle[origin]
-        return idle.pop() if idle else _open(self._connection, url.startswith("https://"))
-
-    async def give_back(self, origin: tuple[str, ...], transport: httpx.AsyncHTTPTransport) -> None:
-        idle = self._idle[origin]
-        if len(idle) < MAX_IDLE:
-            idle.append(transport)
-        else:
+    async def exchange(self, outgoing: Outgoing) -> Reply:
+        idle = self._idle["/".join(outgoing.url.split("/", 3)[:3])]
+        transport = idle.pop() if idle else _open(self._connection, outgoing.url)
+        try:
+            reply = await transport.handle_async_request(_request(outgoing))
+        except BaseException:
             await transport.aclose()
+            raise
+
+        async def aclose() -> None:
+            await reply.aclose()
+            if len(idle) < MAX_IDLE:
+                idle.append(transport)
+            else:
+                await transport.aclose()
+
+        return Reply(reply.status_code, reply.headers, reply.aiter_bytes(), aclose)
 
     async def aclose(self) -> None:
         for idle in self._idle.values():
@@ -101,22 +87,26 @@ class _FreeList:
                 await idle.pop().aclose()
 
 
-def _open(connection: Connection, is_tls: bool) -> httpx.AsyncHTTPTransport:
-    import httpx
-    from scillm_transport import tls_context
+def _open(connection: Connection, url: str) -> httpx.AsyncHTTPTransport:
+    import httpx  # 0.15 s of CPU: only a process that sends pays for it
 
-    needs_tls = is_tls or (connection.proxy or "").startswith("https://")
+    is_tls = url.startswith("https://") or (connection.proxy or "").startswith("https://")
     return httpx.AsyncHTTPTransport(
-        verify=tls_context(connection.verify) if needs_tls else _no_tls(),
+        verify=_tls(connection, is_tls),
         proxy=connection.proxy,
         trust_env=False,
-        limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=15.0),
+        limits=httpx.Limits(
+            max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S
+        ),
     )
 
 
-def _no_tls() -> object:
-    """Return an empty context: a plain connection must not pay 50 ms for a bundle it never reads."""
-    import ssl
+def _tls(connection: Connection, is_tls: bool) -> Any:
+    if is_tls:
+        from scillm_transport import tls_context
+
+        return tls_context(connection.verify)
+    import ssl  # an empty context: a plain connection must not pay 50 ms for a bundle it never reads
 
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -124,17 +114,16 @@ def _no_tls() -> object:
 def _request(outgoing: Outgoing) -> httpx.Request:
     import httpx
 
-    extensions = {"timeout": _timeouts(outgoing.request.timeouts)}
     return httpx.Request(
         outgoing.method,
         outgoing.url,
-        headers=dict(outgoing.headers),
+        headers=outgoing.headers,
         content=outgoing.body,
-        extensions=extensions,
+        extensions={"timeout": _phases(outgoing.request.timeouts)},
     )
 
 
-def _timeouts(timeouts: Timeouts) -> dict[str, float | None]:
+def _phases(timeouts: Timeouts) -> dict[str, float | None]:
     return {
         "connect": timeouts.connect_s,
         "read": timeouts.read_s,
@@ -143,11 +132,14 @@ def _timeouts(timeouts: Timeouts) -> dict[str, float | None]:
     }
 
 
-def _late(error: httpx.TimeoutException, outgoing: Outgoing) -> str:
-    phase = type(error).__name__.removesuffix("Timeout").lower()
-    seconds = _timeouts(outgoing.request.timeouts).get(phase)
-    return f"{outgoing.url} let the {phase} deadline of {seconds:g} s pass"
+def _explain(error: Exception, outgoing: Outgoing) -> Exception:
+    import httpx
 
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, httpx.TimeoutException):
+        phase = type(error).__name__.removesuffix("Timeout").lower()
+        seconds = _phases(outgoing.request.timeouts).get(phase)
+        return TimeoutError(f"{outgoing.url} let the {phase} deadline of {seconds:g} s pass")
+    if isinstance(error, (httpx.TransportError, httpx.DecodingError, httpx.InvalidURL)):
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return ConnectionError(f"the exchange with {outgoing.url} failed: {said}")
+    return error

@@ -22,17 +22,14 @@ _BY_NAME = {name: host for host in HOSTS for name in host.names}
 @hookimpl
 def resolve_model(call: Call) -> Route | None:
     """Take a model of a host of the table, or any model that comes with an address alone."""
-    for host in HOSTS:
-        if (model := call.model_for(*host.names)) is not None:
-            return Route(provider=host.names[0], model=model, base_url=_base(call, host))
-    if call.provider is None and call.api_base and call.model:
-        return _bare(call)
-    return None
-
-
-def _bare(call: Call) -> Route:
-    host = _BY_NAME["openai_like"]
-    return Route(provider=host.names[0], model=call.model, base_url=_base(call, host))
+    host = _BY_NAME.get(call.provider or call.model.partition("/")[0])
+    if host is not None:
+        model = call.model_for(*host.names)
+    elif call.provider is None and call.api_base and call.model:
+        host, model = _BY_NAME["openai_like"], call.model
+    if host is None or model is None:
+        return None
+    return Route(provider=host.names[0], model=model, base_url=_base(call, host))
 
 
 @hookimpl

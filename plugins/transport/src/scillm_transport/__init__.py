@@ -1,14 +1,14 @@
 """What every HTTP transport of SciLLM shares. A library: no hook, no entry point.
 
-A transport gives one function, an ``Exchange``: send this, give back status, headers and
-blocks of bytes. ``sender`` makes a Sender of it, with framing, deadlines, limits, redirects
-and errors; ``pools`` keeps its clients per event loop; ``connection`` reads proxies and TLS.
+A transport gives two functions: an ``Exchange``, which sends this and gives back status,
+headers and blocks of bytes, and an ``Explain``, which names its errors. ``sender`` makes a
+Sender of them, with framing, deadlines, limits and redirects; ``pools`` keeps its clients per event loop; ``connection`` reads proxies and TLS.
 """
 
 from __future__ import annotations
 
 from scillm_transport.connection import CONNECTION_SETTINGS, Connection, connection_for, tls_context
-from scillm_transport.exchange import Exchange, Outgoing, Reply, sender
+from scillm_transport.exchange import Exchange, Explain, Outgoing, Reply, sender
 from scillm_transport.pools import Pools
 from scillm_transport.sse import Frames
 
@@ -16,6 +16,7 @@ __all__ = [
     "CONNECTION_SETTINGS",
     "Connection",
     "Exchange",
+    "Explain",
     "Frames",
     "Outgoing",
     "Pools",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -55,14 +56,31 @@ _DIRECT = Connection()
 
 
 def connection_for(call: Call, url: str) -> Connection:
-    """Return how to connect for *call* to *url*: arguments, else settings, else the environment."""
-    proxy, verify = PROXY.value(call), SSL_VERIFY.value(call)
-    if not proxy:
-        told = tuple(variable(name) or variable(name.upper()) for name in _PROXY_VARIABLES)
-        proxy = _proxy_for(url, told) if any(told) else None
-    if proxy is None and verify is True:
+    """Return how to connect for *call* to *url*: arguments, else settings, else the environment.
+
+    The environment is read again once a second: its ten variables cost as much as the rest
+    of a call.
+    """
+    told = _environment(int(time.monotonic()))
+    proxy, verify = call.options.get("proxy", told.proxy), call.options.get("ssl_verify", told.verify)
+    if not proxy and told.proxies:
+        proxy = _proxy_for(url, told.proxies)
+    if not proxy and verify is True:
         return _DIRECT
-    return Connection(_checked(proxy), verify)
+    return Connection(_checked(proxy or None), verify)
+
+
+@frozen
+class _Environment:
+    proxy: str | None
+    verify: bool | str
+    proxies: tuple[str | None, ...]
+
+
+@lru_cache(maxsize=1)
+def _environment(second: int) -> _Environment:
+    proxies = tuple(variable(name) or variable(name.upper()) for name in _PROXY_VARIABLES)
+    return _Environment(PROXY.value(), SSL_VERIFY.value(), proxies if any(proxies) else ())
 
 
 def _checked(proxy: str | None) -> str | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from attrs import evolve, frozen
-from scillm import BadRequestError, InvalidResponse, Request, Secret
+from scillm import BadRequestError, InvalidResponse, Request, ScillmError, Secret
 from scillm.errors import StatusError
 
 from scillm_transport.sse import Frames
@@ -41,35 +41,61 @@ class Outgoing:
 
 @frozen
 class Reply:
-    """What came back: status, headers with lower-case names, and the body's blocks as they come."""
+    """What came back.
+
+    Attributes:
+        status: HTTP status.
+        headers: A mapping that ignores the case of names.
+        blocks: The body as it comes, decompressed.
+        aclose: Gives the connection back, or drops it if the body was not read to its end.
+    """
 
     status: int
     headers: Mapping[str, str]
     blocks: AsyncIterator[bytes]
+    aclose: Callable[[], Awaitable[None]]
 
 
-Exchange = Callable[[Outgoing], AbstractAsyncContextManager[Reply]]
-"""Carries out one request: follows no redirect, raises TimeoutError or ConnectionError."""
+Exchange = Callable[[Outgoing], Awaitable[Reply]]
+"""Carries out one request and returns when the headers are there; follows no redirect."""
+
+Explain = Callable[[Exception, Outgoing], Exception]
+"""Turns an error of the client library into a TimeoutError or ConnectionError; else returns it."""
 
 
-def sender(exchange: Exchange) -> Sender:
+def sender(exchange: Exchange, explain: Explain) -> Sender:
     """Make a Sender of an exchange.
 
     The Sender checks status and content type before it reads, bounds bodies and single
     events by ``request.max_bytes``, bounds a whole answer by ``timeouts.total_s``, follows
     redirects on the same host only, and never takes a stream that stops short for a whole.
+
+    Args:
+        exchange: Carries out one request.
+        explain: Names the errors that the exchange, or reading its blocks, raises.
     """
 
     async def send(request: Request) -> AsyncGenerator[Event, None]:
         outgoing = _outgoing(request)
-        if request.frames == "json":
-            frame = await _whole(exchange, outgoing)
-            for event in request.events(frame):
-                yield event
-            return
-        async with aclosing(_streamed(exchange, outgoing, MAX_REDIRECTS)) as events:
-            async for event in events:
-                yield event
+        try:
+            if request.frames == "json":
+                for event in request.events(await _whole(exchange, outgoing)):
+                    yield event
+                return
+            reply = await _replied(exchange, outgoing)
+            try:
+                async with aclosing(_events(request, reply)) as events:
+                    async for event in events:
+                        yield event
+            finally:
+                await reply.aclose()
+        except (ScillmError, StatusError):
+            raise
+        except Exception as error:  # which errors there are, only the client library knows
+            known = explain(error, outgoing)
+            if known is error:
+                raise
+            raise known from error
 
     return send
 
@@ -81,38 +107,35 @@ def _outgoing(request: Request) -> Outgoing:
 
 async def _whole(exchange: Exchange, outgoing: Outgoing) -> bytes:
     request = outgoing.request
+    timeout = deadline(request.timeouts.total_s)
     try:
-        async with deadline(request.timeouts.total_s):
-            for _ in range(MAX_REDIRECTS + 1):
-                async with exchange(outgoing) as reply:
-                    if not 300 <= reply.status < 400:
-                        await _check_status(outgoing, reply)
-                        return await _body(reply, request.max_bytes)
-                    outgoing = _redirected(outgoing, reply)
-    except (TimeoutError, asyncio.TimeoutError) as error:
+        async with timeout:
+            reply = await _replied(exchange, outgoing)
+            try:
+                return await _body(reply, request.max_bytes)
+            finally:
+                await reply.aclose()
+    except (TimeoutError, asyncio.TimeoutError):
+        if not (timeout.expired() if callable(timeout.expired) else timeout.expired):
+            raise  # not ours: a phase's
         raise TimeoutError(
-            str(error) or f"no whole answer from {request.url} within {request.timeouts.total_s:g} s"
-        ) from error
-    raise _too_many_redirects(outgoing)
+            f"no whole answer from {request.url} within {request.timeouts.total_s:g} s"
+        ) from None
 
 
-async def _streamed(
-    exchange: Exchange, outgoing: Outgoing, redirects: int
-) -> AsyncGenerator[Event, None]:
-    request = outgoing.request
-    async with exchange(outgoing) as reply:
-        if not 300 <= reply.status < 400:
-            await _check_status(outgoing, reply)
-            async with aclosing(_events(request, reply)) as events:
-                async for event in events:
-                    yield event
-            return
-        onward = _redirected(outgoing, reply)
-    if not redirects:
-        raise _too_many_redirects(outgoing)
-    async with aclosing(_streamed(exchange, onward, redirects - 1)) as events:
-        async for event in events:
-            yield event
+async def _replied(exchange: Exchange, outgoing: Outgoing) -> Reply:
+    """Return the reply whose body is the answer: a good one, behind any redirects."""
+    for _ in range(MAX_REDIRECTS + 1):
+        reply = await exchange(outgoing)
+        if reply.status < 300:
+            return reply
+        try:
+            if reply.status >= 400:
+                raise await _status_error(outgoing, reply)
+            outgoing = _redirected(outgoing, reply)
+        finally:
+            await reply.aclose()
+    raise InvalidResponse(f"{outgoing.request.url} redirects more than {MAX_REDIRECTS} times")
 
 
 async def _events(request: Request, reply: Reply) -> AsyncGenerator[Event, None]:
@@ -147,12 +170,10 @@ async def _events(request: Request, reply: Reply) -> AsyncGenerator[Event, None]
         )
 
 
-async def _check_status(outgoing: Outgoing, reply: Reply) -> None:
-    if reply.status < 400:
-        return
+async def _status_error(outgoing: Outgoing, reply: Reply) -> StatusError:
     body = await _body(reply, MAX_ERROR_BYTES, must_fit=False)
     text = outgoing.request.redact(body.decode("utf-8", "replace"))
-    raise StatusError(reply.status, text, reply.headers)
+    return StatusError(reply.status, text, reply.headers)
 
 
 async def _body(reply: Reply, max_bytes: int, *, must_fit: bool = True) -> bytes:
@@ -179,7 +200,3 @@ def _redirected(outgoing: Outgoing, reply: Reply) -> Outgoing:
         f"{outgoing.url} redirects ({reply.status}) to {there.scheme}://{there.netloc}{there.path}, and {held}"
         "the messages are not sent there unasked: if that address is right, pass it as api_base"
     )
-
-
-def _too_many_redirects(outgoing: Outgoing) -> InvalidResponse:
-    return InvalidResponse(f"{outgoing.request.url} redirects more than {MAX_REDIRECTS} times")
