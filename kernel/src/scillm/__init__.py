@@ -51,9 +51,9 @@ if TYPE_CHECKING:  # what tools see; at run time __getattr__ below does the same
     from scillm.errors import UnsupportedParamsError as UnsupportedParamsError
     from scillm.failures import Failure as Failure
     from scillm.failures import FailureKind as FailureKind
-    from scillm.fold import Fold as Fold
-    from scillm.fold import fold as fold
-    from scillm.fold import unfold as unfold
+    from scillm.folding import Fold as Fold
+    from scillm.folding import fold as fold
+    from scillm.folding import unfold as unfold
     from scillm.hookspecs import hookimpl as hookimpl
     from scillm.pipeline import Kernel as Kernel
     from scillm.pipeline import Stream as Stream
@@ -70,7 +70,7 @@ _HOMES = {
     "ServiceUnavailableError Timeout UnknownModelError UnprocessableEntityError "
     "UnsupportedParamsError",
     "failures": "Failure FailureKind",
-    "fold": "Fold fold unfold",
+    "folding": "Fold fold unfold",
     "hookspecs": "hookimpl",
     "pipeline": "Kernel Stream",
     "secrets": "Secret",

@@ -80,7 +80,11 @@ class Pump(Generic[T]):
     def __next__(self) -> T:
         if self._done:
             raise StopIteration
-        is_item, value = self._ready.get()
+        try:
+            is_item, value = self._ready.get()
+        except BaseException:  # Ctrl-C while waiting
+            self._future.cancel()
+            raise
         if is_item:
             self._room.took()
             item: T = value

@@ -221,7 +221,7 @@ class Request:
         """Return *text* without the secrets that this request carries."""
         for value in self.headers.values():
             if isinstance(value, Secret) and (secret := value.reveal()):
-                for part in {secret, secret.rpartition(" ")[2]}:
+                for part in (secret, secret.rpartition(" ")[2]):
                     text = text.replace(part, "***") if len(part) > 3 else text
         return text
 

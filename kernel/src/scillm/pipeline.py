@@ -15,7 +15,7 @@ from scillm import doors
 from scillm.answers import Answer, Chunk, EmbeddingResponse, Event, ModelList, Response
 from scillm.calls import Call, Request, Route
 from scillm.errors import APIError, PluginError, UnknownModelError
-from scillm.fold import Fold, unfold
+from scillm.folding import Fold, unfold
 from scillm.plugins import Plugins
 
 T = TypeVar("T")
@@ -135,6 +135,27 @@ class Kernel:
         self.close()
 
 
+class _Progress:
+    """How far a stream has come. Apart from it, so that a forgotten stream can be collected."""
+
+    def __init__(self) -> None:
+        self.folding = Fold()
+        self.response: Response | None = None
+
+
+async def _pass_on(kernel: Kernel, call: Call, progress: _Progress) -> AsyncGenerator[Chunk, None]:
+    try:
+        async with aclosing(kernel._begun(call)) as events:
+            async for event in events:
+                for chunk in (event,) if isinstance(event, Chunk) else _cut(event):
+                    progress.folding.add(chunk)
+                    yield chunk
+    except APIError as error:
+        error.partial = error.partial or progress.folding.answer()
+        raise
+    progress.response = kernel._finished(call, progress.folding)  # type: ignore[assignment]
+
+
 class Stream:
     """An answer on its way: iterate it once, sync or async as it was made, then read ``response``.
 
@@ -142,10 +163,8 @@ class Stream:
     """
 
     def __init__(self, kernel: Kernel, call: Call) -> None:
-        self._kernel, self._call = kernel, call
-        self._folding = Fold()
-        self._response: Response | None = None
-        self._chunks = self._pass_on()
+        self._progress = _Progress()
+        self._chunks = _pass_on(kernel, call, self._progress)
         self._head: list[Chunk] = []
         self._pump: Any = None
 
@@ -164,29 +183,17 @@ class Stream:
         self._head.extend(_one(self._pump))
         return self
 
-    async def _pass_on(self) -> AsyncGenerator[Chunk, None]:
-        try:
-            async with aclosing(self._kernel._begun(self._call)) as events:
-                async for event in events:
-                    for chunk in (event,) if isinstance(event, Chunk) else _cut(event):
-                        self._folding.add(chunk)
-                        yield chunk
-        except APIError as error:
-            error.partial = error.partial or self.partial
-            raise
-        self._response = self._kernel._finished(self._call, self._folding)  # type: ignore[assignment]
-
     @property
     def response(self) -> Response:
         """The whole answer; RuntimeError before the stream has ended."""
-        if self._response is None:
+        if self._progress.response is None:
             raise RuntimeError("the stream has not ended: iterate it to the end, then read .response")
-        return self._response
+        return self._progress.response
 
     @property
     def partial(self) -> Response:
         """What has come so far, folded."""
-        return self._folding.answer()  # type: ignore[return-value]
+        return self._progress.folding.answer()  # type: ignore[return-value]
 
     def __aiter__(self) -> Stream:
         return self

@@ -86,9 +86,9 @@ class Setting(Generic[T]):
         try:
             return self.read(text)
         except ValueError as error:
-            shown = "***" if self.is_secret else repr(text)
+            shown, why = ("***", "") if self.is_secret else (repr(text), f": {error}")
             raise ValueError(
-                f"{variable}={shown} (from the {source}) is not valid: {error}. Correct or unset it."
+                f"{variable}={shown} (from the {source}) is not valid{why}. Correct or unset it."
             ) from None
 
 

@@ -6,7 +6,6 @@ stream, to the next transport; both are read when a kernel is made.
 
 from __future__ import annotations
 
-import asyncio
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -129,8 +128,8 @@ def _timeout(timeouts: Timeouts, is_stream: bool) -> aiohttp.ClientTimeout:
 def _explain(error: Exception, outgoing: Outgoing) -> Exception:
     import aiohttp
 
-    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
-        return TimeoutError(f"{outgoing.url} let a deadline pass: {error}" if str(error) else outgoing.url)
+    if isinstance(error, aiohttp.ServerTimeoutError):
+        return TimeoutError(f"{outgoing.url} let a deadline pass: {error}")
     if isinstance(error, aiohttp.ClientError):
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return ConnectionError(f"the exchange with {outgoing.url} failed: {said}")

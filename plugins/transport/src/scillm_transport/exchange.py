@@ -141,7 +141,10 @@ async def _replied(exchange: Exchange, outgoing: Outgoing) -> Reply:
 async def _events(request: Request, reply: Reply) -> AsyncGenerator[Event, None]:
     content_type = reply.headers.get("content-type", "")
     if "json" in content_type:  # the server did not stream, or tells an error with a good status
-        for event in request.events(await _body(reply, request.max_bytes)):
+        events = list(request.events(await _body(reply, request.max_bytes)))
+        if not any(event.is_final for event in events):
+            raise InvalidResponse("a stream was asked for, and the answer is JSON without an answer in it")
+        for event in events:
             yield event
         return
     if not content_type.startswith("text/event-stream"):

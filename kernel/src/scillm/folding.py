@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from scillm.answers import Answer, Chunk, Event, Response, plain
+from scillm.errors import InvalidResponse
 
 _FIRST_WINS = frozenset({"role", "id", "type", "object"})  # told once, at times repeated
 _PER_CHUNK = frozenset({"choices", "object", "obfuscation"})  # say nothing about the whole
@@ -33,13 +34,22 @@ class Fold:
         self._first: Chunk | None = None
 
     def add(self, event: Event) -> None:
-        """Take the next event into account."""
+        """Take the next event into account.
+
+        Raises:
+            InvalidResponse: Its parts are not of the types that OpenAI's shape has.
+        """
         if not isinstance(event, Chunk):
             self._whole = event
             return
-        raw = event._raw
         if self._first is None:
             self._first = event
+        try:
+            self._add(event._raw)
+        except (TypeError, AttributeError, ValueError) as error:
+            raise InvalidResponse(f"a piece of the answer cannot be put together: {error}") from error
+
+    def _add(self, raw: Mapping[str, Any]) -> None:
         for name, value in raw.items():
             if name not in _PER_CHUNK and (value is not None or name not in self._top):
                 self._top[name] = value

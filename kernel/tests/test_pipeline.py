@@ -1,0 +1,319 @@
+"""One call, from question to answer."""
+
+import asyncio
+
+import pytest
+import scillm
+from scillm import (
+    APIConnectionError,
+    BadRequestError,
+    Failure,
+    FailureKind,
+    InvalidResponse,
+    Kernel,
+    PluginError,
+    RateLimitError,
+    Request,
+    Response,
+    Route,
+    Timeout,
+    UnknownModelError,
+    hookimpl,
+    unfold,
+)
+from scillm.errors import StatusError
+
+ASK = [{"role": "user", "content": "hi"}]
+
+
+def test_a_call_is_answered_whole(kernel):
+    """Resolve, prepare, send, fold; and the answer says who gave it."""
+    response = kernel.completion("echo/m", ASK)
+    assert (response.text, response.served_by) == ("hi", Route(provider="echo", model="m", base_url="echo:"))
+
+
+def test_async_and_sync_give_the_same(kernel):
+    """Two doors, one house."""
+    assert asyncio.run(kernel.acompletion("echo/m", ASK)) == kernel.completion("echo/m", ASK)
+
+
+def test_a_stream_of_a_whole_answer_is_cut(kernel, whole):
+    """A provider that does not stream can be asked for a stream."""
+    stream = kernel.completion("echo/m", ASK, stream=True)
+    assert "".join(chunk.text for chunk in stream) == "hi"
+    assert stream.response == whole("hi")
+
+
+def test_chunks_fold_to_a_whole_answer(echoing, whole):
+    """A provider that only streams can be asked for a whole answer."""
+    kernel = Kernel.of(echoing(*unfold(whole("abc"))))
+    assert kernel.completion("echo/m", ASK).to_dict() == whole("abc").to_dict()
+
+
+def test_an_async_stream_has_aclose_and_a_final_response(kernel):
+    """As the quickstart uses it."""
+
+    async def main():
+        stream = await kernel.acompletion("echo/m", ASK, stream=True)
+        seen = [chunk.text async for chunk in stream]
+        await stream.aclose()
+        return seen, stream.response.text
+
+    assert asyncio.run(main()) == (["hi", "", ""], "hi")
+
+
+@pytest.mark.parametrize("leave", ["aclose", "with"])
+def test_leaving_a_stream_early_closes_the_sender(echoing, whole, leave):
+    """Walking away gives the connection back at once, and ``response`` says that it is not whole."""
+    echo = echoing(*unfold(whole("abc")))
+    kernel = Kernel.of(echo)
+
+    async def main():
+        stream = await kernel.acompletion("echo/m", ASK, stream=True)
+        if leave == "with":
+            async with stream:
+                async for _ in stream:
+                    break
+        else:
+            await stream.aclose()
+        assert echo.closed == 1
+        with pytest.raises(RuntimeError, match="has not ended"):
+            _ = stream.response
+        assert stream.partial.choices[0].message.content == "abc"
+
+    asyncio.run(main())
+
+
+def test_leaving_a_sync_stream_early_closes_the_sender(echoing, whole):
+    """Also behind the sync door, whose reader runs ahead."""
+    echo = echoing(*[c for _ in range(200) for c in unfold(whole("abc"))])
+    with Kernel.of(echo).completion("echo/m", ASK, stream=True) as stream:
+        next(stream)
+    assert echo.closed == 1
+    with pytest.raises(StopIteration):
+        next(stream)
+
+
+def test_an_error_before_the_first_chunk_is_raised_by_the_call(echoing):
+    """So that a fallback can act: nothing was handed over."""
+
+    class Broken(echoing):
+        async def _send(self, request):
+            raise StatusError(429, "", {"Retry-After": "3"})
+            yield
+
+    kernel = Kernel.of(Broken())
+    with pytest.raises(RateLimitError) as info:
+        kernel.completion("echo/m", ASK, stream=True)
+    assert info.value.failure.retry_after_s == 3.0
+
+    async def main():
+        with pytest.raises(RateLimitError):
+            await kernel.acompletion("echo/m", ASK, stream=True)
+
+    asyncio.run(main())
+
+
+def test_an_error_inside_a_stream_carries_what_had_come(echoing, whole):
+    """The pieces are not lost with the connection."""
+    head = list(unfold(whole("abc")))[:1]
+    kernel = Kernel.of(echoing(*head, error=ConnectionError("cut")))
+    stream = kernel.completion("echo/m", ASK, stream=True)
+    assert next(stream).text == "abc"
+    with pytest.raises(APIConnectionError, match="echo/m: cut") as info:
+        next(stream)
+    assert info.value.partial.choices[0].message.content == "abc"
+
+
+@pytest.mark.parametrize(
+    ("raised", "error", "text"),
+    [
+        (StatusError(400, '{"error": {"message": "bad", "code": "context_length_exceeded"}}'), scillm.ContextWindowExceededError, "status 400 from echo:: bad"),
+        (StatusError(400, '{"error": {"message": "no", "code": "content_filter"}}'), scillm.ContentPolicyViolationError, "no"),
+        (StatusError(404, "plain text"), scillm.NotFoundError, "plain text"),
+        (StatusError(418, ""), BadRequestError, "status 418"),
+        (StatusError(599, "[1]"), scillm.InternalServerError, "[1]"),
+        (StatusError(503, '{"detail": "loading"}'), scillm.ServiceUnavailableError, "loading"),
+        (TimeoutError("late"), Timeout, "late"),
+        (ConnectionRefusedError("refused"), APIConnectionError, "refused"),
+        (InvalidResponse("odd"), InvalidResponse, "echo/m: odd"),
+        (KeyError("x"), PluginError, "KeyError: 'x'"),
+    ],
+)
+def test_what_a_sender_raises_gets_a_name(echoing, raised, error, text):
+    """Every error of the edge becomes one below APIError, with provider and model."""
+    with pytest.raises(error) as info:
+        Kernel.of(echoing(error=raised)).completion("echo/m", ASK)
+    assert type(info.value) is error
+    assert text in str(info.value)
+    assert (info.value.llm_provider, info.value.model) == ("echo", "m")
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [({"retry-after": "2"}, 2.0), ({"retry-after": "0.5"}, 0.5), ({"Retry-After-Ms": "50"}, 0.05), ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0), ({"retry-after": "soon"}, None), ({}, None)],
+)
+def test_the_wait_is_read_in_all_its_forms(echoing, headers, wait):
+    """Seconds, milliseconds, a date; nonsense is no wait."""
+    with pytest.raises(RateLimitError) as info:
+        Kernel.of(echoing(error=StatusError(429, "", headers))).completion("echo/m", ASK)
+    assert info.value.failure.retry_after_s == wait
+
+
+def test_a_plugin_may_name_an_error_better(echoing):
+    """classify_error is asked before the kernel's own answer."""
+
+    class Knows:
+        __name__ = "knows"
+
+        @hookimpl
+        def classify_error(self, error):
+            if isinstance(error, StatusError) and "capacity" in error.text:
+                return Failure(kind=FailureKind.RATE_LIMIT, detail="no capacity", status=error.status)
+            return None
+
+    kernel = Kernel.of(echoing(error=StatusError(500, "at capacity")), Knows())
+    with pytest.raises(RateLimitError, match="no capacity"):
+        kernel.completion("echo/m", ASK)
+
+
+def test_an_error_that_has_a_name_keeps_it(echoing):
+    """A kernel inside a kernel names an error once."""
+    inner = RateLimitError("inner", llm_provider="deep", model="d")
+    with pytest.raises(RateLimitError) as info:
+        Kernel.of(echoing(error=inner)).completion("echo/m", ASK)
+    assert info.value is inner
+
+
+def test_a_wrapper_changes_the_answer(echo):
+    """post_process is called once, on the whole, also for a stream."""
+
+    class Shout:
+        __name__ = "shout"
+
+        @hookimpl(wrapper=True)
+        def post_process(self):
+            response = yield
+            return response.with_notes("shout", {"text": response.text.upper()})
+
+    kernel = Kernel.of(echo, Shout())
+    assert kernel.completion("echo/m", ASK).additional_kwargs["shout"]["text"] == "HI"
+    stream = kernel.completion("echo/m", ASK, stream=True)
+    list(stream)
+    assert stream.response.additional_kwargs["shout"]["text"] == "HI"
+
+
+def test_nobody_answers(kernel, echo):
+    """The message names the model, the nearest provider, those that are here, and the command."""
+    with pytest.raises(UnknownModelError, match=r"model 'ecco/m'. did you mean 'echo/...'\? providers here: echo"):
+        kernel.completion("ecco/m", ASK)
+    with pytest.raises(UnknownModelError, match="providers here: none"):
+        Kernel.of().completion("x/y", ASK)
+
+
+def test_no_transport(echoing):
+    """A request that nobody carries says where it wanted to go."""
+
+    class Mute(echoing):
+        @hookimpl
+        def send(self, request):
+            return None
+
+    with pytest.raises(UnknownModelError, match="no plugin answered send .* to 'echo:'"):
+        Kernel.of(Mute()).completion("echo/m", ASK)
+
+
+def test_a_plugin_that_breaks_the_rules_is_named(echo):
+    """A wrong type or an exception inside a hook is a PluginError, not a traceback of the kernel."""
+
+    class Wrong:
+        __name__ = "wrong"
+        ORDER = 1
+
+        @hookimpl
+        def resolve_model(self, call):
+            if call.model == "boom":
+                raise KeyError("x")
+            return {"provider": "p"}
+
+    kernel = Kernel.of(echo, Wrong())
+    with pytest.raises(PluginError, match="resolve_model with .* which is no Route"):
+        kernel.completion("echo/m", ASK)
+    with pytest.raises(PluginError, match="failed in resolve_model: KeyError"):
+        kernel.completion("boom", ASK)
+
+
+def test_kernels_do_not_know_each_other(echoing, whole):
+    """Two in one process may have different plugins, also at the same time."""
+    one, other = Kernel.of(echoing(whole("1"))), Kernel.of(echoing(whole("2")))
+
+    async def main():
+        answers = await asyncio.gather(*(k.acompletion("echo/m", ASK) for k in (one, other) * 10))
+        return [a.text for a in answers]
+
+    assert asyncio.run(main()) == ["1", "2"] * 10
+
+
+def test_closing_a_kernel_closes_its_plugins(echoing):
+    """``aclose`` of every plugin is awaited, by the method or by leaving the block."""
+
+    class Holds(echoing):
+        shut = 0
+
+        async def aclose(self):
+            self.shut += 1
+
+    holds = Holds()
+    with Kernel.of(holds) as kernel:
+        kernel.completion("echo/m", ASK)
+
+    async def main():
+        async with Kernel.of(holds):
+            pass
+
+    asyncio.run(main())
+    assert holds.shut == 2
+
+
+def test_a_cancelled_call_closes_the_sender(echoing):
+    """Cancelling is not an error of the provider, and leaves nothing open."""
+
+    class Slow(echoing):
+        async def _send(self, request):
+            try:
+                await asyncio.Event().wait()
+                yield
+            finally:
+                self.closed += 1
+
+    slow = Slow()
+
+    async def main():
+        task = asyncio.ensure_future(Kernel.of(slow).acompletion("echo/m", ASK))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert slow.closed == 1
+
+    asyncio.run(main())
+
+
+def test_embeddings_and_model_lists_go_the_same_way(echoing):
+    """One pipeline for all operations."""
+    vectors = scillm.EmbeddingResponse({"object": "list", "data": [{"index": 0, "embedding": [0.5]}], "model": "m"})
+    echo = echoing(vectors)
+    kernel = Kernel.of(echo)
+    assert kernel.embedding("echo/m", ["a"], dimensions=1).data[0].embedding == [0.5]
+    assert echo.calls[0].operation == "embedding"
+    assert echo.calls[0].params == {"input": ["a"], "dimensions": 1}
+    names = scillm.ModelList({"object": "list", "data": [{"id": "a"}]})
+    assert [m.id for m in Kernel.of(echoing(names)).models("echo").data] == ["a"]
+
+
+def test_the_kernel_adds_little():
+    """A request can be written without a body, and reads no environment."""
+    request = Request(route=Route(provider="p", model="m"), url="x:", read=lambda f: (Response({}),))
+    assert request.encode() == b""
+    assert list(request.events(b"")) == [Response({})]

@@ -1,0 +1,160 @@
+"""The sync door."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from scillm import Kernel, _portal, unfold
+
+ASK = [{"role": "user", "content": "hi"}]
+
+
+def test_sync_calls_share_one_thread(kernel):
+    """However many threads call."""
+    before = [t.name for t in threading.enumerate() if t.name == "scillm-portal"]
+    threads = [threading.Thread(target=kernel.completion, args=("echo/m", ASK)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(before) <= len([t for t in threading.enumerate() if t.name == "scillm-portal"]) == 1
+
+
+def test_a_sync_call_works_inside_a_running_loop(kernel):
+    """As in a notebook."""
+
+    async def main():
+        return kernel.completion("echo/m", ASK).text
+
+    assert asyncio.run(main()) == "hi"
+
+
+def test_a_sync_call_on_the_portals_own_thread_is_refused(kernel):
+    """It would wait for itself."""
+
+    async def main():
+        return kernel.completion("echo/m", ASK)
+
+    with pytest.raises(RuntimeError, match="use the async form"):
+        _portal.run(main())
+
+
+def test_an_async_stream_cannot_be_iterated_in_sync(kernel):
+    """It belongs to its own loop, and says so."""
+
+    async def main():
+        stream = await kernel.acompletion("echo/m", ASK, stream=True)
+        list(stream)  # the first chunk is there already
+        await stream.aclose()
+
+    with pytest.raises(TypeError, match="iterate it with `async for`"):
+        asyncio.run(main())
+
+
+def test_a_reader_that_runs_ahead_waits(echoing, whole):
+    """A slow taker does not fill the memory: the reader stops at its limit, and nothing is lost."""
+    chunks = [c for _ in range(400) for c in unfold(whole("a"))]
+    echo = echoing(*chunks)
+    stream = Kernel.of(echo).completion("echo/m", ASK, stream=True)
+    first = next(stream)
+    assert stream._pump._room.waiting <= stream._pump._room.ahead
+    assert len([first, *stream]) == len(chunks)
+
+
+def test_a_forgotten_stream_is_closed(echoing, whole):
+    """Dropping the last reference stops the reader."""
+    import gc
+
+    echo = echoing(*[c for _ in range(400) for c in unfold(whole("a"))])
+    stream = Kernel.of(echo).completion("echo/m", ASK, stream=True)
+    next(stream)
+    del stream
+    gc.collect()
+    _portal.run(_turns(5))
+    assert echo.closed == 1
+
+
+async def _turns(count):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
+def test_a_forked_child_can_call(kernel):
+    """The child has no portal thread and makes one."""
+    kernel.completion("echo/m", ASK)
+    code = "ok" if _in_child(lambda: kernel.completion("echo/m", ASK).text == "hi") else "no"
+    assert code == "ok"
+    assert kernel.completion("echo/m", ASK).text == "hi"
+
+
+def _in_child(work):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of any fork with threads
+        pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        try:
+            os._exit(0 if work() else 1)
+        except BaseException:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+INTERRUPTED = """
+import asyncio, os, signal, threading
+from scillm import Kernel, Request, Route, hookimpl
+closed = threading.Event()
+class Slow:
+    __name__ = "slow"
+    @hookimpl
+    def resolve_model(self): return Route(provider="p", model="m")
+    @hookimpl
+    def prepare_request(self, route): return Request(route=route, url="x:", read=lambda f: ())
+    @hookimpl
+    def send(self): return self._send
+    async def _send(self, request):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+            yield
+        finally:
+            closed.set()
+try:
+    Kernel.of(Slow()).completion("p/m", [{"role": "user", "content": "x"}], stream=STREAM)
+except KeyboardInterrupt:
+    print("interrupted", closed.wait(5))
+"""
+
+
+@pytest.mark.parametrize("stream", ["False", "True"])
+def test_ctrl_c_cancels_the_call(stream):
+    """The caller gets KeyboardInterrupt, and the sender is closed."""
+    code = INTERRUPTED.replace("STREAM", stream)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert run.stdout.strip() == "interrupted True"
+
+
+def test_context_variables_reach_the_call(echoing):
+    """Tracing relies on them."""
+    from contextvars import ContextVar
+
+    seen, mark = [], ContextVar("mark", default="none")
+
+    class Sees(echoing):
+        async def _send(self, request):
+            seen.append(mark.get())
+            async for event in super()._send(request):
+                yield event
+
+    kernel = Kernel.of(Sees())
+    mark.set("mine")
+    kernel.completion("echo/m", ASK)
+    list(kernel.completion("echo/m", ASK, stream=True))
+    assert seen == ["mine", "mine"]
