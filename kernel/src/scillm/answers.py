@@ -145,11 +145,19 @@ class ToolCall(View):
     function: Function
 
 
+class Custom(View):
+    """The name and the free text that a custom tool is called with."""
+
+    __slots__ = ()
+    _fields = ("input", "name")
+
+
 class CustomToolCall(View):
     """One call of a tool whose input is free text."""
 
     __slots__ = ()
     _fields = ("id", "custom", "type")
+    _views: ClassVar[Mapping[str, type[View]]] = {"custom": Custom}
 
 
 class ToolCallDelta(ToolCall):
@@ -192,6 +200,21 @@ class Audio(View):
     _fields = ("id", "data", "expires_at", "transcript")
 
 
+class UrlCitation(View):
+    """The page that a span of the text is drawn from."""
+
+    __slots__ = ()
+    _fields = ("end_index", "start_index", "title", "url")
+
+
+class Annotation(View):
+    """A mark on a span of the text."""
+
+    __slots__ = ()
+    _fields = ("type", "url_citation")
+    _views: ClassVar[Mapping[str, type[View]]] = {"url_citation": UrlCitation}
+
+
 class Message(View):
     """What the model says: text, tool calls, a refusal."""
 
@@ -201,6 +224,7 @@ class Message(View):
         "function_call": Function,
         "tool_calls": ToolCall,
         "audio": Audio,
+        "annotations": Annotation,
     }
     content: str | None
     refusal: str | None
@@ -214,7 +238,7 @@ class Message(View):
         return super().__getitem__(name)
 
     @property
-    def reasoning(self) -> str | None:
+    def reasoning_text(self) -> str | None:
         """The model's reasoning, under whichever name the provider sends it."""
         return reasoning_of(self._raw)
 
@@ -239,7 +263,7 @@ class Delta(View):
     tool_calls: tuple[ToolCallDelta, ...] | None
 
     @property
-    def reasoning(self) -> str | None:
+    def reasoning_text(self) -> str | None:
         """The piece of reasoning in this chunk, under whichever name the provider sends it."""
         return reasoning_of(self._raw)
 
