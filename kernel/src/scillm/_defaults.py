@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from scillm.errors import APIError, StatusError, error_for
 from scillm.failures import Failure, FailureKind
 from scillm.hookspecs import hookimpl
+from scillm.secrets import redact
 
 if TYPE_CHECKING:
     from scillm.answers import Answer, Event
@@ -66,7 +67,7 @@ class Defaults:
         kinds = (kind for known, kind in _BY_TYPE if isinstance(error, known))
         kind = next(kinds, FailureKind.BUG)
         said = f"{type(error).__name__}: {error}" if kind is FailureKind.BUG else str(error)
-        return Failure(kind=kind, detail=request.redact(said or type(error).__name__)[:500])
+        return Failure(kind=kind, detail=said or type(error).__name__)
 
     @hookimpl(trylast=True)
     def post_process(self, response: Answer) -> Answer:
@@ -95,6 +96,8 @@ def _named(hook: Any, call: Call, inner: Sender) -> Sender:
 
 def _told(hook: Any, call: Call, request: Request, error: Exception) -> APIError:
     failure: Failure = hook.classify_error(call=call, request=request, error=error)
+    known = (call.api_key, *call.headers.values(), *request.headers.values())
+    failure = evolve(failure, detail=redact(failure.detail, known)[:500])
     route = request.route
     where = f"{route.provider}/{route.model}" if route.model else route.provider
     kind = type(error) if isinstance(error, APIError) else error_for(failure)
@@ -115,7 +118,7 @@ def _of_status(request: Request, error: StatusError) -> Failure:
     said = f"status {error.status} from {request.url}"
     return Failure(
         kind=kind,
-        detail=request.redact(f"{said}: {message}" if message else said)[:500],
+        detail=f"{said}: {message}" if message else said,
         status=error.status,
         retry_after_s=retry_after_s(error.headers),
         code=code,

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from scillm.answers import Event, View
 from scillm.errors import BadRequestError, InvalidResponse, ScillmError, StatusError
-from scillm.secrets import Secret
+from scillm.secrets import Secret, redact
 
 if TYPE_CHECKING:
     from typing_extensions import TypeAlias
@@ -219,11 +219,7 @@ class Request:
 
     def redact(self, text: str) -> str:
         """Return *text* without the secrets that this request carries."""
-        for value in self.headers.values():
-            if isinstance(value, Secret) and (secret := value.reveal()):
-                for part in (secret, secret.rpartition(" ")[2]):
-                    text = text.replace(part, "***") if len(part) > 3 else text
-        return text
+        return redact(text, self.headers.values())
 
 
 Sender: TypeAlias = Callable[[Request], AsyncGenerator[Event, None]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class Secret:
     """A text that shows itself only when asked by name.
@@ -53,6 +55,15 @@ class Secret:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_withheld, ())
+
+
+def redact(text: str, secrets: Iterable[object]) -> str:
+    """Return *text* with stars for each Secret among *secrets*, whole and without its first word."""
+    for secret in secrets:
+        if isinstance(secret, Secret) and secret._value:
+            for part in (secret._value, secret._value.rpartition(" ")[2]):
+                text = text.replace(part, "***") if len(part) > 3 else text
+    return text
 
 
 def _withheld() -> Secret:

@@ -67,7 +67,7 @@ def request(
     is_stream = call.stream and call.operation == "chat"
     return Request(
         route=route,
-        url=route.base_url + _PATHS[call.operation],
+        url=_below(route.base_url, _PATHS[call.operation]),
         method="GET" if call.operation == "models" else "POST",
         body=_BODIES[call.operation](call, route, has_stream_usage),
         headers=headers(call, key, is_stream=is_stream),
@@ -75,6 +75,12 @@ def request(
         read=read_chunk if is_stream else _READERS[call.operation],
         timeouts=call.timeouts,
     )
+
+
+def _below(base: str, path: str) -> str:
+    """Put *path* behind *base*, before its query if it has one."""
+    address, mark, query = base.partition("?")
+    return address + path + mark + query
 
 
 def headers(call: Call, key: Secret | None, *, is_stream: bool) -> dict[str, str | Secret]:

@@ -83,6 +83,11 @@ def _environment(second: int) -> _Environment:
     return _Environment(PROXY.value(), SSL_VERIFY.value(), proxies if any(proxies) else ())
 
 
+def reread_environment() -> None:
+    """Forget what the environment said of proxies and TLS; the next call reads it again."""
+    _environment.cache_clear()
+
+
 def _checked(proxy: str | None) -> str | None:
     if proxy is not None and urlsplit(proxy).scheme not in ("http", "https"):
         raise BadRequestError(

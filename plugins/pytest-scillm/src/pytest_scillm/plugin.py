@@ -1,0 +1,32 @@
+"""The pytest side: an isolated kernel, a scripted wire, a faulty endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from scillm import Kernel
+
+    from pytest_scillm.wire import Wire
+
+
+@pytest.fixture
+def wire() -> Wire:
+    """A transport that answers from a script: ``wire.fail(503).reply({...})``."""
+    from pytest_scillm.wire import Wire  # nothing of scillm is loaded for tests that do not use it
+
+    return Wire()
+
+
+@pytest.fixture
+def scillm_kernel(wire: Wire) -> Callable[..., Kernel]:
+    """Make a kernel of exactly these plugins and the wire; nothing installed is discovered."""
+    from scillm import Kernel
+
+    def make(*plugins: Any) -> Kernel:
+        return Kernel.of(wire, *plugins)
+
+    return make
