@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from scillm import Kernel, Request, Response, Route, hookimpl, settings
 
 ASK = [{"role": "user", "content": "hi"}]
@@ -10,7 +11,11 @@ ASK = [{"role": "user", "content": "hi"}]
 
 def whole(text="hi", **message):
     """A whole answer in OpenAI's shape."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": text, **message}, "finish_reason": "stop"}
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text, **message},
+        "finish_reason": "stop",
+    }
     return Response(
         {
             "id": "r-1",
@@ -42,7 +47,13 @@ class Echo:
     def prepare_request(self, call, route):
         self.calls.append(call)
         body = {"messages": list(call.messages), **call.params}
-        return Request(route=route, url="echo:", body=body, headers={"x-key": call.api_key or ""}, read=lambda f: ())
+        return Request(
+            route=route,
+            url="echo:",
+            body=body,
+            headers={"x-key": call.api_key or ""},
+            read=lambda f: (),
+        )
 
     @hookimpl
     def send(self, request):

@@ -5,6 +5,7 @@ import json
 import pickle
 
 import pytest
+
 from scillm import Chunk, Response, Route
 from scillm.answers import plain
 
@@ -27,7 +28,9 @@ RAW = {
                     {"id": "c2", "type": "custom", "custom": {"name": "g", "input": "x"}},
                 ],
             },
-            "logprobs": {"content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}]},
+            "logprobs": {
+                "content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}]
+            },
         }
     ],
     "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
@@ -111,7 +114,11 @@ def test_dumps_are_plain_and_full():
 def test_answers_pickle_copy_and_compare(whole):
     """An answer is a value."""
     response = Response(RAW, Route(provider="p", model="m"))
-    for twin in (pickle.loads(pickle.dumps(response)), copy.deepcopy(response), copy.copy(response)):
+    for twin in (
+        pickle.loads(pickle.dumps(response)),
+        copy.deepcopy(response),
+        copy.copy(response),
+    ):
         assert twin == response
         assert twin.served_by == response.served_by
     assert response != whole()
@@ -121,8 +128,22 @@ def test_answers_pickle_copy_and_compare(whole):
 
 def test_text_is_the_first_choice(whole):
     """And empty where there is none."""
-    assert (whole("hey").text, Response({"choices": []}).text, Response(RAW).text) == ("hey", "", "")
-    assert Chunk({"choices": [{"index": 1, "delta": {"content": "b"}}, {"index": 0, "delta": {"content": "a"}}]}).text == "a"
+    assert (whole("hey").text, Response({"choices": []}).text, Response(RAW).text) == (
+        "hey",
+        "",
+        "",
+    )
+    assert (
+        Chunk(
+            {
+                "choices": [
+                    {"index": 1, "delta": {"content": "b"}},
+                    {"index": 0, "delta": {"content": "a"}},
+                ]
+            }
+        ).text
+        == "a"
+    )
     assert Chunk({"choices": []}).text == ""
 
 

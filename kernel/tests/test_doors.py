@@ -3,8 +3,18 @@
 import inspect
 
 import pytest
+
 import scillm
-from scillm import BadRequestError, Kernel, Secret, Setting, Timeouts, UnsupportedParamsError, doors, hookimpl
+from scillm import (
+    BadRequestError,
+    Kernel,
+    Secret,
+    Setting,
+    Timeouts,
+    UnsupportedParamsError,
+    doors,
+    hookimpl,
+)
 
 ASK = [{"role": "user", "content": "hi"}]
 
@@ -25,18 +35,40 @@ def plugins(echo):
 
 def test_parameters_options_and_the_rest_are_told_apart(plugins):
     """OpenAI's names are parameters, a plugin's are options, None is unset."""
-    call = doors.chat(plugins, "echo/m", ASK, temperature=0, top_p=None, max_retries=3, metadata={"a": 1}, extra_body={"x": 1}, stream=None)
+    call = doors.chat(
+        plugins,
+        "echo/m",
+        ASK,
+        temperature=0,
+        top_p=None,
+        max_retries=3,
+        metadata={"a": 1},
+        extra_body={"x": 1},
+        stream=None,
+    )
     assert call.params == {"temperature": 0}
     assert call.options == {"max_retries": 3}
     assert (call.metadata, call.extra_body, call.stream) == ({"a": 1}, {"x": 1}, False)
 
 
-@pytest.mark.parametrize(("name", "near"), [("temprature", "temperature"), ("max_retry", "max_retries"), ("api_bas", "api_base"), ("zzz", None)])
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("temprature", "temperature"),
+        ("max_retry", "max_retries"),
+        ("api_bas", "api_base"),
+        ("zzz", None),
+    ],
+)
 def test_an_unknown_argument_is_an_error_that_names_the_nearest(plugins, name, near):
     """It is never dropped in silence, and the way round is shown."""
     with pytest.raises(UnsupportedParamsError, match=f"unknown argument '{name}'") as info:
         doors.chat(plugins, "echo/m", ASK, **{name: 1})
-    assert (f"did you mean {near!r}" in str(info.value)) if near else ("did you mean" not in str(info.value))
+    assert (
+        (f"did you mean {near!r}" in str(info.value))
+        if near
+        else ("did you mean" not in str(info.value))
+    )
     assert f"extra_body={{{name!r}: ...}}" in str(info.value)
 
 
@@ -56,7 +88,10 @@ def test_a_name_can_be_allowed(plugins):
         ([{"content": "x"}], r"messages\[0\] has role None"),
         ([{"role": 3, "content": "x"}], "has role 3"),
         ([{"role": "user", "content": 3}], "has content 3"),
-        ([{"role": "user", "content": ["x"]}], r"messages\[0\]\['content'\]\[0\] is 'x': a part is a mapping with a type"),
+        (
+            [{"role": "user", "content": ["x"]}],
+            r"messages\[0\]\['content'\]\[0\] is 'x': a part is a mapping with a type",
+        ),
         ([*ASK, {"role": "", "content": "x"}], r"messages\[1\] has role ''"),
     ],
 )
@@ -124,13 +159,22 @@ def test_a_model_can_come_from_the_environment(plugins, monkeypatch):
 def test_help_shows_every_argument():
     """The doors show the signature that they read."""
     for door in (scillm.completion, scillm.acompletion):
-        assert {"custom_llm_provider", "api_base", "extra_headers", "stream", "timeout"} <= set(inspect.signature(door).parameters)
+        assert {"custom_llm_provider", "api_base", "extra_headers", "stream", "timeout"} <= set(
+            inspect.signature(door).parameters
+        )
 
 
-@pytest.mark.parametrize("bad", [{"t": float("nan")}, {"t": float("inf")}, {"t": object()}, {"t": "\ud800"}])
+@pytest.mark.parametrize(
+    "bad", [{"t": float("nan")}, {"t": float("inf")}, {"t": object()}, {"t": "\ud800"}]
+)
 def test_what_is_not_json_is_refused_by_name(bad):
     """A NaN must not travel as null, nor a lone surrogate as a question mark."""
-    request = scillm.Request(route=scillm.Route(provider="p", model="m"), url="x:", read=lambda f: (), body={"model": "m", **bad})
+    request = scillm.Request(
+        route=scillm.Route(provider="p", model="m"),
+        url="x:",
+        read=lambda f: (),
+        body={"model": "m", **bad},
+    )
     with pytest.raises(BadRequestError, match="'t' cannot be sent as JSON"):
         request.encode()
 
@@ -138,14 +182,26 @@ def test_what_is_not_json_is_refused_by_name(bad):
 @pytest.mark.parametrize("value", ["a\nb", "a\r\nx: y", "ké", "\x00", "a\tb"])
 def test_a_header_that_could_smuggle_another_is_refused(value):
     """And its value is not shown."""
-    request = scillm.Request(route=scillm.Route(provider="p", model="m"), url="x:", read=lambda f: (), headers={"authorization": Secret(value)})
-    with pytest.raises(BadRequestError, match="header 'authorization' is not a single line") as info:
+    request = scillm.Request(
+        route=scillm.Route(provider="p", model="m"),
+        url="x:",
+        read=lambda f: (),
+        headers={"authorization": Secret(value)},
+    )
+    with pytest.raises(
+        BadRequestError, match="header 'authorization' is not a single line"
+    ) as info:
         request.wire_headers()
     assert value not in str(info.value)
 
 
 def test_a_header_name_must_be_a_token():
     """A name with a colon or a space is none."""
-    request = scillm.Request(route=scillm.Route(provider="p", model="m"), url="x:", read=lambda f: (), headers={"a: b": "c"})
+    request = scillm.Request(
+        route=scillm.Route(provider="p", model="m"),
+        url="x:",
+        read=lambda f: (),
+        headers={"a: b": "c"},
+    )
     with pytest.raises(BadRequestError, match="'a: b'"):
         request.wire_headers()

@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+
 import scillm
 from scillm import APIError, Failure, FailureKind, ScillmError, errors
 
@@ -20,7 +21,12 @@ def test_every_error_survives_a_pickle_with_all_it_carries(error, kernel):
 
     assert type(after) is error
     assert str(after) == after.message == "m: d"
-    assert (after.llm_provider, after.model, after.status_code, after.request_id) == ("p", "m", 418, "q")
+    assert (after.llm_provider, after.model, after.status_code, after.request_id) == (
+        "p",
+        "m",
+        418,
+        "q",
+    )
     assert after.failure == failure
     assert after.partial == partial
 
@@ -73,7 +79,9 @@ def test_the_tree_in_the_docstring_is_the_tree():
     order = list(depth)
     for error in LEAVES:
         if error is not APIError:
-            above = [n for n in order[: order.index(error.__name__)] if depth[n] < depth[error.__name__]]
+            above = [
+                n for n in order[: order.index(error.__name__)] if depth[n] < depth[error.__name__]
+            ]
             assert above[-1] == error.__base__.__name__
 
 

@@ -16,12 +16,18 @@ def resolve_model(call):
 @pytest.fixture
 def site(tmp_path):
     """A folder with an installed distribution that lends names; returns a runner of code in it."""
-    (tmp_path / "lender.py").write_text("from scillm import hookimpl\nclass Router: pass\n" + PLUGIN)
+    (tmp_path / "lender.py").write_text(
+        "from scillm import hookimpl\nclass LentRouter: pass\n" + PLUGIN
+    )
     package = tmp_path / "lender_extras"
     package.mkdir()
     (package / "__init__.py").write_text("def chat(): return 'hi'\n")
     (package / "deep.py").write_text("from . import chat\nX = 1\n")
-    _dist(tmp_path, "scillm-lender", "[scillm.plugins]\nlender = lender\n[scillm.exports]\nRouter = lender:Router\nextras.codex = lender_extras\nextras.helper = lender_extras:chat\nos = os\n")
+    _dist(
+        tmp_path,
+        "scillm-lender",
+        "[scillm.plugins]\nlender = lender\n[scillm.exports]\nLentRouter = lender:LentRouter\nextras.lent = lender_extras\nextras.lent_helper = lender_extras:chat\nos = os\n",
+    )
 
     def run(code, **environment):
         import os
@@ -42,27 +48,42 @@ def _dist(folder, name, entries):
 
 def test_a_lent_name_is_imported_from_scillm(site):
     """A class, and a whole module under its own name."""
-    assert site("from scillm import Router, os; import lender; print(Router is lender.Router, os.sep)") == "True /"
+    assert (
+        site("from scillm import LentRouter, os; import lender; print(LentRouter is lender.LentRouter, os.sep)")
+        == "True /"
+    )
 
 
 def test_a_lent_module_is_found_below_extras(site):
     """One module object under two names, sub-modules too."""
-    assert site("from scillm.extras.codex import chat; import scillm.extras.codex.deep as d, lender_extras, scillm.extras.codex as c; print(chat(), d.X, c is lender_extras, c.__spec__.name)") == "hi 1 True lender_extras"
+    assert (
+        site(
+            "from scillm.extras.lent import chat; import scillm.extras.lent.deep as d, lender_extras, scillm.extras.lent as c; print(chat(), d.X, c is lender_extras, c.__spec__.name)"
+        )
+        == "hi 1 True lender_extras"
+    )
 
 
 def test_a_lent_function_is_found_in_extras(site):
-    """``from scillm.extras import helper``."""
-    assert site("from scillm.extras import helper; print(helper())") == "hi"
+    """``from scillm.extras import lent_helper``."""
+    assert site("from scillm.extras import lent_helper; print(lent_helper())") == "hi"
 
 
 def test_dir_shows_what_is_lent(site):
     """For completion in a shell."""
-    assert site("import scillm; print('Router' in dir(scillm), 'completion' in dir(scillm))") == "True True"
+    assert (
+        site("import scillm; print('LentRouter' in dir(scillm), 'completion' in dir(scillm))")
+        == "True True"
+    )
 
 
 @pytest.mark.parametrize(
     ("code", "dist"),
-    [("from scillm import Roter", "scillm-roter"), ("from scillm.extras.lean4 import prove", "scillm-lean4"), ("import scillm.extras.codecs_", "scillm-codecs-")],
+    [
+        ("from scillm import Roter", "scillm-roter"),
+        ("from scillm.extras.lean4 import prove", "scillm-lean4"),
+        ("import scillm.extras.codecs_", "scillm-codecs-"),
+    ],
 )
 def test_a_missing_name_says_which_distribution_brings_it(site, code, dist):
     """By convention, and with the command to paste."""
@@ -73,10 +94,20 @@ def test_a_missing_name_says_which_distribution_brings_it(site, code, dist):
 
 def test_a_missing_attribute_is_only_an_attribute_error(site):
     """``hasattr`` and ``getattr`` with a default work as everywhere."""
-    assert site("import scillm; print(hasattr(scillm, 'Nope'), getattr(scillm, 'Nope', 3))") == "False 3"
+    assert (
+        site("import scillm; print(hasattr(scillm, 'Nope'), getattr(scillm, 'Nope', 3))")
+        == "False 3"
+    )
 
 
-@pytest.mark.parametrize("code", ["from scillm import Router", "from scillm.extras.codex import chat", "from scillm.extras import helper"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from scillm import LentRouter",
+        "from scillm.extras.lent import chat",
+        "from scillm.extras import lent_helper",
+    ],
+)
 def test_a_blocked_plugin_takes_its_names_back(site, code):
     """One distribution, one switch."""
     said = site(code, SCILLM_PLUGINS_BLOCK="lender")
@@ -87,13 +118,17 @@ def test_a_blocked_plugin_takes_its_names_back(site, code):
 
 def test_two_distributions_that_lend_one_name_are_both_named(site, tmp_path):
     """Neither wins in silence."""
-    _dist(tmp_path, "scillm-rival", "[scillm.exports]\nRouter = rival:Router\n")
-    said = site("from scillm import Router")
-    assert "two installed distributions lend 'Router'" in said
+    _dist(tmp_path, "scillm-rival", "[scillm.exports]\nLentRouter = rival:LentRouter\n")
+    said = site("from scillm import LentRouter")
+    assert "two installed distributions lend 'LentRouter'" in said
     assert "scillm-lender" in said
     assert "scillm-rival" in said
+    assert site("from scillm.extras import lent_helper; print(lent_helper())") == "hi"
 
 
 def test_a_finished_kernel_lists_the_lender(site):
     """The same distribution is a plugin."""
-    assert site("import scillm; print(scillm.kernel().plugins.infos['lender'].dist)") == "scillm-lender 1"
+    assert (
+        site("import scillm; print(scillm.kernel().plugins.infos['lender'].dist)")
+        == "scillm-lender 1"
+    )

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from scillm import Chunk, InvalidResponse, Response, fold, unfold
 from scillm.folding import Fold
 
@@ -10,7 +11,9 @@ TOP = {"id": "c", "created": 1, "model": "m"}
 
 
 def chunk(delta=None, finish=None, index=0, **top):
-    return Chunk({**TOP, "choices": [{"index": index, "delta": delta or {}, "finish_reason": finish}], **top})
+    return Chunk(
+        {**TOP, "choices": [{"index": index, "delta": delta or {}, "finish_reason": finish}], **top}
+    )
 
 
 def message(*chunks):
@@ -20,11 +23,21 @@ def message(*chunks):
 def test_text_is_joined():
     """Deltas in order make the text; the top level and usage are kept."""
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
-    response = fold([chunk({"role": "assistant", "content": ""}), chunk({"content": "a"}), chunk({"content": "b"}), chunk(finish="stop"), Chunk({**TOP, "choices": [], "usage": usage})])
+    response = fold(
+        [
+            chunk({"role": "assistant", "content": ""}),
+            chunk({"content": "a"}),
+            chunk({"content": "b"}),
+            chunk(finish="stop"),
+            Chunk({**TOP, "choices": [], "usage": usage}),
+        ]
+    )
     assert response.to_dict() == {
         **TOP,
         "object": "chat.completion",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "ab"}, "finish_reason": "stop"}],
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "ab"}, "finish_reason": "stop"}
+        ],
         "usage": usage,
     }
 
@@ -32,9 +45,38 @@ def test_text_is_joined():
 def test_tool_calls_are_put_together_by_index():
     """Fragments of two calls, interleaved, each find their own."""
     calls = message(
-        chunk({"tool_calls": [{"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}]}),
-        chunk({"tool_calls": [{"index": 1, "id": "b", "type": "function", "function": {"name": "g", "arguments": '{"y'}}]}),
-        chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"x"'}}, {"index": 1, "function": {"arguments": '":2}'}}]}),
+        chunk(
+            {
+                "tool_calls": [
+                    {
+                        "index": 0,
+                        "id": "a",
+                        "type": "function",
+                        "function": {"name": "f", "arguments": ""},
+                    }
+                ]
+            }
+        ),
+        chunk(
+            {
+                "tool_calls": [
+                    {
+                        "index": 1,
+                        "id": "b",
+                        "type": "function",
+                        "function": {"name": "g", "arguments": '{"y'},
+                    }
+                ]
+            }
+        ),
+        chunk(
+            {
+                "tool_calls": [
+                    {"index": 0, "function": {"arguments": '{"x"'}},
+                    {"index": 1, "function": {"arguments": '":2}'}},
+                ]
+            }
+        ),
         chunk({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}),
     ).tool_calls
     assert [c.to_dict() for c in calls] == [
@@ -46,9 +88,21 @@ def test_tool_calls_are_put_together_by_index():
 def test_a_provider_without_indices_is_understood():
     """A fragment without index and id continues the last call; one with an id begins a new one."""
     calls = message(
-        chunk({"tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}]}),
+        chunk(
+            {
+                "tool_calls": [
+                    {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}
+                ]
+            }
+        ),
         chunk({"tool_calls": [{"function": {"arguments": "}"}}]}),
-        chunk({"tool_calls": [{"id": "b", "type": "function", "function": {"name": "g", "arguments": "[]"}}]}),
+        chunk(
+            {
+                "tool_calls": [
+                    {"id": "b", "type": "function", "function": {"name": "g", "arguments": "[]"}}
+                ]
+            }
+        ),
     ).tool_calls
     assert [(c.id, c.function.arguments) for c in calls] == [("a", "{}"), ("b", "[]")]
 
@@ -56,8 +110,16 @@ def test_a_provider_without_indices_is_understood():
 def test_a_name_that_is_repeated_is_not_doubled():
     """Some providers repeat id and name in each fragment, others cut the name in two."""
     calls = message(
-        chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "get", "arguments": ""}}]}),
-        chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "get", "arguments": "{}"}}]}),
+        chunk(
+            {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "get", "arguments": ""}}]}
+        ),
+        chunk(
+            {
+                "tool_calls": [
+                    {"index": 0, "id": "a", "function": {"name": "get", "arguments": "{}"}}
+                ]
+            }
+        ),
     ).tool_calls
     assert (calls[0].id, calls[0].function.name, calls[0].function.arguments) == ("a", "get", "{}")
     cut = message(
@@ -69,26 +131,72 @@ def test_a_name_that_is_repeated_is_not_doubled():
 
 def test_reasoning_refusals_and_unknown_texts_are_joined_too():
     """No field of a delta is lost."""
-    got = message(chunk({"reasoning_content": "a", "refusal": "n", "x": "1"}), chunk({"reasoning_content": "b", "refusal": "o", "x": "2", "y": 3}))
-    assert (got.reasoning_content, got.refusal, got.x, got.y, got.content) == ("ab", "no", "12", 3, None)
+    got = message(
+        chunk({"reasoning_content": "a", "refusal": "n", "x": "1"}),
+        chunk({"reasoning_content": "b", "refusal": "o", "x": "2", "y": 3}),
+    )
+    assert (got.reasoning_content, got.refusal, got.x, got.y, got.content) == (
+        "ab",
+        "no",
+        "12",
+        3,
+        None,
+    )
 
 
 def test_logprobs_and_annotations_are_appended():
     """Lists without indices grow."""
-    first = Chunk({**TOP, "choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [{"token": "a"}], "refusal": None}}]})
-    second = Chunk({**TOP, "choices": [{"index": 0, "delta": {"content": "b"}, "logprobs": {"content": [{"token": "b"}], "refusal": None}, "finish_reason": "stop"}]})
+    first = Chunk(
+        {
+            **TOP,
+            "choices": [
+                {
+                    "index": 0,
+                    "delta": {"content": "a"},
+                    "logprobs": {"content": [{"token": "a"}], "refusal": None},
+                }
+            ],
+        }
+    )
+    second = Chunk(
+        {
+            **TOP,
+            "choices": [
+                {
+                    "index": 0,
+                    "delta": {"content": "b"},
+                    "logprobs": {"content": [{"token": "b"}], "refusal": None},
+                    "finish_reason": "stop",
+                }
+            ],
+        }
+    )
     assert [t.token for t in fold([first, second]).choices[0].logprobs.content] == ["a", "b"]
 
 
 def test_choices_are_kept_apart_and_in_order():
     """With n > 1 the pieces come in any order."""
-    response = fold([chunk({"content": "B"}, index=1), chunk({"content": "A"}), chunk({"content": "b"}, index=1), chunk(finish="stop"), chunk(finish="length", index=1)])
-    assert [(c.index, c.message.content, c.finish_reason) for c in response.choices] == [(0, "A", "stop"), (1, "Bb", "length")]
+    response = fold(
+        [
+            chunk({"content": "B"}, index=1),
+            chunk({"content": "A"}),
+            chunk({"content": "b"}, index=1),
+            chunk(finish="stop"),
+            chunk(finish="length", index=1),
+        ]
+    )
+    assert [(c.index, c.message.content, c.finish_reason) for c in response.choices] == [
+        (0, "A", "stop"),
+        (1, "Bb", "length"),
+    ]
 
 
 def test_folding_changes_no_event():
     """Events may be kept by a cache: the fold must not write into them."""
-    events = [chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"arguments": "{"}}]}), chunk({"tool_calls": [{"index": 0, "function": {"arguments": "}"}}]})]
+    events = [
+        chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"arguments": "{"}}]}),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": "}"}}]}),
+    ]
     before = [event.to_dict() for event in events]
     fold(events)
     fold(events)
@@ -110,20 +218,35 @@ def test_a_shape_that_cannot_be_folded_is_an_invalid_response():
 
 texts = st.text(max_size=12)
 tool_call = st.fixed_dictionaries(
-    {"id": st.uuids().map(str), "type": st.just("function"), "function": st.fixed_dictionaries({"name": st.sampled_from(["f", "get_x"]), "arguments": texts})}
+    {
+        "id": st.uuids().map(str),
+        "type": st.just("function"),
+        "function": st.fixed_dictionaries(
+            {"name": st.sampled_from(["f", "get_x"]), "arguments": texts}
+        ),
+    }
 )
 messages = st.fixed_dictionaries(
     {"role": st.just("assistant"), "content": st.none() | texts},
-    optional={"tool_calls": st.lists(tool_call, min_size=1, max_size=3), "reasoning_content": texts, "refusal": texts, "vendor": st.integers()},
+    optional={
+        "tool_calls": st.lists(tool_call, min_size=1, max_size=3),
+        "reasoning_content": texts,
+        "refusal": texts,
+        "vendor": st.integers(),
+    },
 )
-choices = st.lists(st.tuples(messages, st.sampled_from(["stop", "length", "tool_calls"])), min_size=1, max_size=3)
+choices = st.lists(
+    st.tuples(messages, st.sampled_from(["stop", "length", "tool_calls"])), min_size=1, max_size=3
+)
 responses = st.builds(
     lambda chosen, usage: Response(
         {
             **TOP,
             "object": "chat.completion",
             "vendor_top": "v",
-            "choices": [{"index": i, "message": m, "finish_reason": f} for i, (m, f) in enumerate(chosen)],
+            "choices": [
+                {"index": i, "message": m, "finish_reason": f} for i, (m, f) in enumerate(chosen)
+            ],
             **({"usage": usage} if usage else {}),
         }
     ),
@@ -162,7 +285,10 @@ def _pieces(choice, data):
                 head = {**call, "function": {**call["function"], "arguments": ""}}
                 yield chunk({"tool_calls": [head]}, index=index)
                 for part in _cuts(call["function"]["arguments"], data):
-                    yield chunk({"tool_calls": [{"index": call["index"], "function": {"arguments": part}}]}, index=index)
+                    yield chunk(
+                        {"tool_calls": [{"index": call["index"], "function": {"arguments": part}}]},
+                        index=index,
+                    )
         elif isinstance(value, str) and name != "role":
             for part in _cuts(value, data):
                 yield chunk({name: part}, index=index)

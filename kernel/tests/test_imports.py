@@ -6,7 +6,11 @@ import sys
 
 def _loaded(code):
     run = subprocess.run(
-        [sys.executable, "-c", f"import sys; before = set(sys.modules); {code}; print(*sorted(set(sys.modules) - before))"],
+        [
+            sys.executable,
+            "-c",
+            f"import sys; before = set(sys.modules); {code}; print(*sorted(set(sys.modules) - before))",
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -35,7 +39,9 @@ def test_every_name_that_is_declared_can_be_imported():
 
     tree = ast.parse(pathlib.Path(scillm.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    declared = {(n.module, a.name) for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names}
+    declared = {
+        (n.module, a.name) for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names
+    }
     declared -= {("typing", "Any")}
 
     assert declared == {(f"scillm.{home}", name) for name, home in scillm._HOME.items()}

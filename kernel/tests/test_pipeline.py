@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 import scillm
 from scillm import (
     APIConnectionError,
@@ -29,7 +30,10 @@ ASK = [{"role": "user", "content": "hi"}]
 def test_a_call_is_answered_whole(kernel):
     """Resolve, prepare, send, fold; and the answer says who gave it."""
     response = kernel.completion("echo/m", ASK)
-    assert (response.text, response.served_by) == ("hi", Route(provider="echo", model="m", base_url="echo:"))
+    assert (response.text, response.served_by) == (
+        "hi",
+        Route(provider="echo", model="m", base_url="echo:"),
+    )
 
 
 def test_async_and_sync_give_the_same(kernel):
@@ -128,8 +132,16 @@ def test_an_error_inside_a_stream_carries_what_had_come(echoing, whole):
 @pytest.mark.parametrize(
     ("raised", "error", "text"),
     [
-        (StatusError(400, '{"error": {"message": "bad", "code": "context_length_exceeded"}}'), scillm.ContextWindowExceededError, "status 400 from echo:: bad"),
-        (StatusError(400, '{"error": {"message": "no", "code": "content_filter"}}'), scillm.ContentPolicyViolationError, "no"),
+        (
+            StatusError(400, '{"error": {"message": "bad", "code": "context_length_exceeded"}}'),
+            scillm.ContextWindowExceededError,
+            "status 400 from echo:: bad",
+        ),
+        (
+            StatusError(400, '{"error": {"message": "no", "code": "content_filter"}}'),
+            scillm.ContentPolicyViolationError,
+            "no",
+        ),
         (StatusError(404, "plain text"), scillm.NotFoundError, "plain text"),
         (StatusError(418, ""), BadRequestError, "status 418"),
         (StatusError(599, "[1]"), scillm.InternalServerError, "[1]"),
@@ -151,7 +163,14 @@ def test_what_a_sender_raises_gets_a_name(echoing, raised, error, text):
 
 @pytest.mark.parametrize(
     ("headers", "wait"),
-    [({"retry-after": "2"}, 2.0), ({"retry-after": "0.5"}, 0.5), ({"Retry-After-Ms": "50"}, 0.05), ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0), ({"retry-after": "soon"}, None), ({}, None)],
+    [
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"Retry-After-Ms": "50"}, 0.05),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
 )
 def test_the_wait_is_read_in_all_its_forms(echoing, headers, wait):
     """Seconds, milliseconds, a date; nonsense is no wait."""
@@ -169,7 +188,9 @@ def test_a_plugin_may_name_an_error_better(echoing):
         @hookimpl
         def classify_error(self, error):
             if isinstance(error, StatusError) and "capacity" in error.text:
-                return Failure(kind=FailureKind.RATE_LIMIT, detail="no capacity", status=error.status)
+                return Failure(
+                    kind=FailureKind.RATE_LIMIT, detail="no capacity", status=error.status
+                )
             return None
 
     kernel = Kernel.of(echoing(error=StatusError(500, "at capacity")), Knows())
@@ -205,7 +226,9 @@ def test_a_wrapper_changes_the_answer(echo):
 
 def test_nobody_answers(kernel, echo):
     """The message names the model, the nearest provider, those that are here, and the command."""
-    with pytest.raises(UnknownModelError, match=r"model 'ecco/m'. did you mean 'echo/...'\? providers here: echo"):
+    with pytest.raises(
+        UnknownModelError, match=r"model 'ecco/m'. did you mean 'echo/...'\? providers here: echo"
+    ):
         kernel.completion("ecco/m", ASK)
     with pytest.raises(UnknownModelError, match="providers here: none"):
         Kernel.of().completion("x/y", ASK)
@@ -302,7 +325,9 @@ def test_a_cancelled_call_closes_the_sender(echoing):
 
 def test_embeddings_and_model_lists_go_the_same_way(echoing):
     """One pipeline for all operations."""
-    vectors = scillm.EmbeddingResponse({"object": "list", "data": [{"index": 0, "embedding": [0.5]}], "model": "m"})
+    vectors = scillm.EmbeddingResponse(
+        {"object": "list", "data": [{"index": 0, "embedding": [0.5]}], "model": "m"}
+    )
     echo = echoing(vectors)
     kernel = Kernel.of(echo)
     assert kernel.embedding("echo/m", ["a"], dimensions=1).data[0].embedding == [0.5]
@@ -314,6 +339,8 @@ def test_embeddings_and_model_lists_go_the_same_way(echoing):
 
 def test_the_kernel_adds_little():
     """A request can be written without a body, and reads no environment."""
-    request = Request(route=Route(provider="p", model="m"), url="x:", read=lambda f: (Response({}),))
+    request = Request(
+        route=Route(provider="p", model="m"), url="x:", read=lambda f: (Response({}),)
+    )
     assert request.encode() == b""
     assert list(request.events(b"")) == [Response({})]

@@ -2,12 +2,15 @@
 
 import pytest
 from pluggy import PluginValidationError
+
 from scillm import Kernel, UnknownModelError, hookimpl
 from scillm.plugins import Plugins
 
 
 def _plugin(name, order=None, **hooks):
-    made = type(name, (), {"__name__": name, **({"ORDER": order} if order is not None else {}), **hooks})()
+    made = type(
+        name, (), {"__name__": name, **({"ORDER": order} if order is not None else {}), **hooks}
+    )()
     return made
 
 
@@ -22,7 +25,12 @@ def _tracing(name, seen, order=None):
 def test_the_lowest_order_is_asked_first_whatever_the_order_given():
     """Ties go by name; no ORDER is 500."""
     seen = []
-    plugins = [_tracing("b", seen), _tracing("z", seen, 100), _tracing("a", seen), _tracing("y", seen, 900)]
+    plugins = [
+        _tracing("b", seen),
+        _tracing("z", seen, 100),
+        _tracing("a", seen),
+        _tracing("y", seen, 900),
+    ]
     for given in (plugins, plugins[::-1]):
         seen.clear()
         Plugins.of(*given).manager.hook.resolve_model(call=None)
@@ -36,7 +44,9 @@ def test_an_unknown_hook_is_refused_with_the_nearest_name():
     def sned(self):
         return None
 
-    with pytest.raises(PluginValidationError, match="'sned', which is no hook. did you mean 'send'"):
+    with pytest.raises(
+        PluginValidationError, match="'sned', which is no hook. did you mean 'send'"
+    ):
         Plugins.of(_plugin("p", sned=sned))
 
 
@@ -52,7 +62,7 @@ def test_an_async_hook_is_refused_with_words():
 
 
 def test_an_unknown_argument_of_a_hook_is_refused():
-    """pluggy's own message says which."""
+    """Pluggy's own message says which."""
 
     @hookimpl
     def send(self, requst):
@@ -86,7 +96,10 @@ def test_a_broken_plugin_is_listed_and_takes_nobody_down(installed, echo):
         raise ModuleNotFoundError("No module named 'nonexistent_sdk'")
 
     plugins = installed(_Entry("bad", broken), _Entry("echo", lambda: echo))
-    assert plugins.infos["bad"].state == "failed: ModuleNotFoundError: No module named 'nonexistent_sdk'"
+    assert (
+        plugins.infos["bad"].state
+        == "failed: ModuleNotFoundError: No module named 'nonexistent_sdk'"
+    )
     assert not plugins.infos["bad"].is_active
     assert plugins.infos["echo"].hooks == ("resolve_model", "prepare_request", "send")
     assert plugins.providers() == {"echo": "echo"}
@@ -115,7 +128,10 @@ def test_a_class_is_instantiated_once_per_kernel(installed):
     class Stateful:
         ORDER = 5
 
-    first, second = installed(_Entry("s", lambda: Stateful)), installed(_Entry("s", lambda: Stateful))
+    first, second = (
+        installed(_Entry("s", lambda: Stateful)),
+        installed(_Entry("s", lambda: Stateful)),
+    )
     assert isinstance(first.active()[0], Stateful)
     assert first.active()[0] is not second.active()[0]
     assert first.infos["s"].order == 5
@@ -123,7 +139,10 @@ def test_a_class_is_instantiated_once_per_kernel(installed):
 
 @pytest.mark.parametrize(
     ("variable", "value", "state"),
-    [("SCILLM_PLUGINS_BLOCK", "x, my-echo", "blocked by SCILLM_PLUGINS_BLOCK"), ("SCILLM_ENABLE_MY_ECHO", "0", "blocked by SCILLM_ENABLE_MY_ECHO=0")],
+    [
+        ("SCILLM_PLUGINS_BLOCK", "x, my-echo", "blocked by SCILLM_PLUGINS_BLOCK"),
+        ("SCILLM_ENABLE_MY_ECHO", "0", "blocked by SCILLM_ENABLE_MY_ECHO=0"),
+    ],
 )
 def test_a_blocked_plugin_is_not_even_imported(installed, monkeypatch, variable, value, state):
     """Blocking acts before import, and an unknown model is told of it."""

@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+
 from scillm import Kernel, _portal, unfold
 
 ASK = [{"role": "user", "content": "hi"}]

@@ -4,13 +4,20 @@ import copy
 import pickle
 
 import pytest
+
 from scillm import Call, Request, Route, Secret
 
 
 def test_a_secret_hides_in_every_text():
     """repr, str, format and containers show stars."""
     secret = Secret("sk-abc")
-    assert [repr(secret), str(secret), f"{secret}", f"{secret:>5}", repr([secret])] == ["***", "***", "***", "  ***", "[***]"]
+    assert [repr(secret), str(secret), f"{secret}", f"{secret:>5}", repr([secret])] == [
+        "***",
+        "***",
+        "***",
+        "  ***",
+        "[***]",
+    ]
     assert secret.reveal() == "sk-abc"
 
 
@@ -49,5 +56,7 @@ def test_calls_and_requests_show_no_secret():
 def test_a_request_takes_its_secrets_out_of_a_text():
     """The key is removed with and without the word before it."""
     route = Route(provider="p", model="m")
-    request = Request(route=route, url="x:", read=lambda f: (), headers={"authorization": Secret("Bearer sk-abc")})
+    request = Request(
+        route=route, url="x:", read=lambda f: (), headers={"authorization": Secret("Bearer sk-abc")}
+    )
     assert request.redact("you sent 'Bearer sk-abc', sk-abc") == "you sent '***', ***"

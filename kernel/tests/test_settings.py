@@ -1,6 +1,7 @@
 """Where settings come from."""
 
 import pytest
+
 from scillm import Call, Setting, settings
 from scillm.settings import boolean
 
@@ -22,7 +23,9 @@ def test_an_argument_beats_the_environment(monkeypatch):
 def test_a_legacy_variable_counts_with_a_warning(monkeypatch):
     """LITELLM_X is read if SCILLM_X is not set."""
     monkeypatch.setenv("LITELLM_WAIT_S", "3")
-    with pytest.warns(DeprecationWarning, match="LITELLM_WAIT_S is legacy: set SCILLM_WAIT_S instead"):
+    with pytest.warns(
+        DeprecationWarning, match="LITELLM_WAIT_S is legacy: set SCILLM_WAIT_S instead"
+    ):
         assert WAIT.value() == 3.0
     monkeypatch.setenv("SCILLM_WAIT_S", "2")
     assert WAIT.value() == 2.0
@@ -57,7 +60,10 @@ def test_a_named_dotenv_file_is_read(monkeypatch, tmp_path):
 def test_a_bad_value_says_variable_value_and_remedy(monkeypatch):
     """The message quotes what was set and where."""
     monkeypatch.setenv("SCILLM_WAIT_S", "soon")
-    with pytest.raises(ValueError, match=r"SCILLM_WAIT_S='soon' \(from the environment\) is not valid: .* Correct or unset it"):
+    with pytest.raises(
+        ValueError,
+        match=r"SCILLM_WAIT_S='soon' \(from the environment\) is not valid: .* Correct or unset it",
+    ):
         WAIT.value()
 
 
@@ -70,7 +76,10 @@ def test_a_bad_secret_is_not_shown(monkeypatch):
     assert "hunter2x" not in str(info.value)
 
 
-@pytest.mark.parametrize(("text", "value"), [("1", True), ("Yes", True), ("on", True), ("0", False), ("off", False), ("", False)])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", True), ("Yes", True), ("on", True), ("0", False), ("off", False), ("", False)],
+)
 def test_booleans_read_eight_words(text, value):
     """Yes and no in their usual spellings."""
     assert boolean(text) is value

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 GROUP = "scillm.exports"
-_table: dict[str, EntryPoint] | None = None
+_table: dict[str, list[EntryPoint]] | None = None
 
 
 def is_blocked(plugin: str) -> str:
@@ -31,26 +31,32 @@ def is_blocked(plugin: str) -> str:
     return "" if is_enabled else f"blocked by SCILLM_{switch}=0"
 
 
-def table() -> dict[str, EntryPoint]:
-    """Return what is lent, by name; read once per process.
-
-    Raises:
-        ImportError: Two distributions lend one name.
-    """
+def table() -> dict[str, list[EntryPoint]]:
+    """Return what is lent, by name; read once per process."""
     global _table
     if _table is None:
         from importlib.metadata import entry_points
 
-        found: dict[str, EntryPoint] = {}
+        found: dict[str, list[EntryPoint]] = {}
         for entry in entry_points(group=GROUP):
-            other = found.setdefault(entry.name, entry)
-            if other.value != entry.value:
-                raise ImportError(
-                    f"two installed distributions lend {entry.name!r}: {_dist(other)} "
-                    f"({other.value}) and {_dist(entry)} ({entry.value}); uninstall one of them"
-                )
+            found.setdefault(entry.name, []).append(entry)
         _table = found
     return _table
+
+
+def _lent(name: str) -> EntryPoint | None:
+    """Return who lends *name*, or None.
+
+    Raises:
+        ImportError: Two distributions do, and differ.
+    """
+    entries = table().get(name, [])
+    if len({entry.value for entry in entries}) > 1:
+        lenders = " and ".join(f"{_dist(entry)} ({entry.value})" for entry in entries)
+        raise ImportError(
+            f"two installed distributions lend {name!r}: {lenders}; uninstall one of them"
+        )
+    return entries[0] if entries else None
 
 
 def load(name: str) -> Any:
@@ -59,7 +65,7 @@ def load(name: str) -> Any:
     Raises:
         AttributeError: None does, or the one that does is blocked.
     """
-    entry = None if name.startswith("__") else table().get(name)
+    entry = None if name.startswith("__") else _lent(name)
     if entry is None:
         raise AttributeError(f"module 'scillm' has no attribute {name!r}", name=name)
     if why := _withheld(entry):
@@ -77,13 +83,15 @@ def _withheld(entry: EntryPoint) -> str:
 
     if entry.dist is None:
         return ""
-    mine = (e for e in entry_points(group="scillm.plugins") if e.dist and e.dist.name == entry.dist.name)
+    mine = (
+        e for e in entry_points(group="scillm.plugins") if e.dist and e.dist.name == entry.dist.name
+    )
     return next((why for e in mine if (why := is_blocked(e.name))), "")
 
 
 def _missing(what: str, leaf: str) -> ImportError:
     dist = f"scillm-{leaf.lower().replace('_', '-')}"
-    entry = table().get(what.removeprefix("scillm."))
+    entry = _lent(what.removeprefix("scillm."))
     if entry is not None and (why := _withheld(entry)):
         return ImportError(f"{what!r} is lent by {_dist(entry)}, which is {why}", name=what)
     # Not ModuleNotFoundError: `from scillm import X` swallows that, and the hint with it.
@@ -104,7 +112,7 @@ class ExtrasFinder:
         if not fullname.startswith("scillm.extras."):
             return None
         name, _, sub = fullname[len("scillm.extras.") :].partition(".")
-        entry = table().get(f"extras.{name}")
+        entry = _lent(f"extras.{name}")
         if entry is None or _withheld(entry):
             raise _missing(f"scillm.extras.{name}", name)
         from importlib.machinery import ModuleSpec

@@ -49,7 +49,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """
     if threading.current_thread().name == "scillm-portal":
         work.close()
-        raise RuntimeError("a sync call inside an async one of scillm's own loop: use the async form")
+        raise RuntimeError(
+            "a sync call inside an async one of scillm's own loop: use the async form"
+        )
     future = asyncio.run_coroutine_threadsafe(work, loop())
     try:
         return future.result()

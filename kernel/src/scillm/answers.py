@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeAlias
+    from typing import TypeAlias
 
     from scillm.calls import Route
 
@@ -28,8 +28,14 @@ class View(Mapping[str, Any]):
 
     __slots__ = ("_raw",)
     _raw: dict[str, Any]
-    _fields: ClassVar[tuple[str, ...]] = ()
+    _fields: ClassVar[Mapping[str, None]] = {}
     _views: ClassVar[Mapping[str, type[View]]] = {}
+
+    def __init_subclass__(
+        cls, fields: str = "", views: Mapping[str, type[View]] | None = None
+    ) -> None:
+        """Declare the names of a shape, and which of them hold shapes of their own."""
+        cls._fields, cls._views = dict.fromkeys(fields.split()), dict(views or {})
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         _set(self, "_raw", raw)
@@ -125,107 +131,95 @@ def plain(value: Any) -> Any:
     return value
 
 
-class Function(View):
+class Function(View, fields="arguments name"):
     """The function of a tool call: its name and its arguments as JSON text."""
 
     __slots__ = ()
-    _fields = ("arguments", "name")
     name: str
     arguments: str
 
 
-class ToolCall(View):
+class ToolCall(View, fields="id function type", views={"function": Function}):
     """One call that the model wants made; in a chunk, a fragment of one, told by ``index``."""
 
     __slots__ = ()
-    _fields = ("id", "function", "type")
-    _views: ClassVar[Mapping[str, type[View]]] = {"function": Function}
     id: str
     type: str
     function: Function
 
 
-class Custom(View):
+class Custom(View, fields="input name"):
     """The name and the free text that a custom tool is called with."""
 
     __slots__ = ()
-    _fields = ("input", "name")
 
 
-class CustomToolCall(View):
+class CustomToolCall(View, fields="id custom type", views={"custom": Custom}):
     """One call of a tool whose input is free text."""
 
     __slots__ = ()
-    _fields = ("id", "custom", "type")
-    _views: ClassVar[Mapping[str, type[View]]] = {"custom": Custom}
 
 
-class ToolCallDelta(ToolCall):
+class ToolCallDelta(ToolCall, fields="index id function type", views={"function": Function}):
     """A fragment of a tool call."""
 
     __slots__ = ()
-    _fields = ("index", "id", "function", "type")
     index: int
 
 
-class TokenLogprob(View):
-    """One token with its log probability."""
-
-    __slots__ = ()
-    _fields = ("token", "bytes", "logprob", "top_logprobs")
-
-
-class TopLogprob(View):
+class TopLogprob(View, fields="token bytes logprob"):
     """One alternative to a token."""
 
     __slots__ = ()
-    _fields = ("token", "bytes", "logprob")
 
 
-TokenLogprob._views = {"top_logprobs": TopLogprob}
+class TokenLogprob(
+    View, fields="token bytes logprob top_logprobs", views={"top_logprobs": TopLogprob}
+):
+    """One token with its log probability."""
+
+    __slots__ = ()
 
 
-class Logprobs(View):
+class Logprobs(
+    View, fields="content refusal", views={"content": TokenLogprob, "refusal": TokenLogprob}
+):
     """Log probabilities of the tokens of a choice."""
 
     __slots__ = ()
-    _fields = ("content", "refusal")
-    _views: ClassVar[Mapping[str, type[View]]] = {"content": TokenLogprob, "refusal": TokenLogprob}
 
 
-class Audio(View):
+class Audio(View, fields="id data expires_at transcript"):
     """A spoken answer."""
 
     __slots__ = ()
-    _fields = ("id", "data", "expires_at", "transcript")
 
 
-class UrlCitation(View):
+class UrlCitation(View, fields="end_index start_index title url"):
     """The page that a span of the text is drawn from."""
 
     __slots__ = ()
-    _fields = ("end_index", "start_index", "title", "url")
 
 
-class Annotation(View):
+class Annotation(View, fields="type url_citation", views={"url_citation": UrlCitation}):
     """A mark on a span of the text."""
 
     __slots__ = ()
-    _fields = ("type", "url_citation")
-    _views: ClassVar[Mapping[str, type[View]]] = {"url_citation": UrlCitation}
 
 
-class Message(View):
-    """What the model says: text, tool calls, a refusal."""
-
-    __slots__ = ()
-    _fields = ("content", "refusal", "role", "annotations", "audio", "function_call", "tool_calls")
-    _views: ClassVar[Mapping[str, type[View]]] = {
+class Message(
+    View,
+    fields="content refusal role annotations audio function_call tool_calls",
+    views={
         "function_call": Function,
         "tool_calls": ToolCall,
         "audio": Audio,
         "annotations": Annotation,
-    }
+    },
+):
+    """What the model says: text, tool calls, a refusal."""
+
+    __slots__ = ()
     content: str | None
     refusal: str | None
     role: str
@@ -247,16 +241,14 @@ def _tool_call(raw: Mapping[str, Any]) -> View:
     return CustomToolCall(raw) if raw.get("type") == "custom" else ToolCall(raw)
 
 
-class Delta(View):
+class Delta(
+    View,
+    fields="audio content function_call refusal role tool_calls",
+    views={"function_call": Function, "tool_calls": ToolCallDelta, "audio": Audio},
+):
     """What a chunk adds to a message."""
 
     __slots__ = ()
-    _fields = ("audio", "content", "function_call", "refusal", "role", "tool_calls")
-    _views: ClassVar[Mapping[str, type[View]]] = {
-        "function_call": Function,
-        "tool_calls": ToolCallDelta,
-        "audio": Audio,
-    }
     content: str | None
     refusal: str | None
     role: str | None
@@ -276,12 +268,14 @@ def reasoning_of(raw: Mapping[str, Any]) -> str | None:
     return text if isinstance(text, str) else None
 
 
-class Choice(View):
+class Choice(
+    View,
+    fields="finish_reason index logprobs message",
+    views={"message": Message, "logprobs": Logprobs},
+):
     """One of the ``n`` answers."""
 
     __slots__ = ()
-    _fields = ("finish_reason", "index", "logprobs", "message")
-    _views: ClassVar[Mapping[str, type[View]]] = {"message": Message, "logprobs": Logprobs}
     finish_reason: str | None
     index: int
     logprobs: Logprobs | None
@@ -293,53 +287,46 @@ class Choice(View):
         return self.message.tool_calls
 
 
-class ChunkChoice(View):
+class ChunkChoice(
+    View, fields="delta index finish_reason logprobs", views={"delta": Delta, "logprobs": Logprobs}
+):
     """What a chunk adds to one of the ``n`` answers."""
 
     __slots__ = ()
-    _fields = ("delta", "index", "finish_reason", "logprobs")
-    _views: ClassVar[Mapping[str, type[View]]] = {"delta": Delta, "logprobs": Logprobs}
     delta: Delta
     finish_reason: str | None
     index: int
     logprobs: Logprobs | None
 
 
-class CompletionTokensDetails(View):
+class CompletionTokensDetails(
+    View,
+    fields="accepted_prediction_tokens audio_tokens reasoning_tokens rejected_prediction_tokens text_tokens",
+):
     """What the answer's tokens were spent on."""
 
     __slots__ = ()
-    _fields = (
-        "accepted_prediction_tokens",
-        "audio_tokens",
-        "reasoning_tokens",
-        "rejected_prediction_tokens",
-        "text_tokens",
-    )
 
 
-class PromptTokensDetails(View):
+class PromptTokensDetails(
+    View, fields="audio_tokens cache_write_tokens cached_tokens image_tokens text_tokens"
+):
     """What the prompt's tokens were."""
 
     __slots__ = ()
-    _fields = ("audio_tokens", "cache_write_tokens", "cached_tokens", "image_tokens", "text_tokens")
 
 
-class Usage(View):
+class Usage(
+    View,
+    fields="completion_tokens prompt_tokens total_tokens completion_tokens_details prompt_tokens_details",
+    views={
+        "completion_tokens_details": CompletionTokensDetails,
+        "prompt_tokens_details": PromptTokensDetails,
+    },
+):
     """Tokens billed for one answer, as the provider counts them."""
 
     __slots__ = ()
-    _fields = (
-        "completion_tokens",
-        "prompt_tokens",
-        "total_tokens",
-        "completion_tokens_details",
-        "prompt_tokens_details",
-    )
-    _views: ClassVar[Mapping[str, type[View]]] = {
-        "completion_tokens_details": CompletionTokensDetails,
-        "prompt_tokens_details": PromptTokensDetails,
-    }
     completion_tokens: int
     prompt_tokens: int
     total_tokens: int
@@ -387,7 +374,11 @@ class Answer(View):
 A = TypeVar("A", bound=Answer)
 
 
-class Response(Answer):
+class Response(
+    Answer,
+    fields="id choices created model object metadata moderation service_tier system_fingerprint usage",
+    views={"choices": Choice, "usage": Usage},
+):
     """A whole answer, in the shape of OpenAI's ``chat.completion``.
 
     ``served_by`` is the route that answered; ``additional_kwargs`` holds what plugins noted,
@@ -395,19 +386,6 @@ class Response(Answer):
     """
 
     __slots__ = ()
-    _fields = (
-        "id",
-        "choices",
-        "created",
-        "model",
-        "object",
-        "metadata",
-        "moderation",
-        "service_tier",
-        "system_fingerprint",
-        "usage",
-    )
-    _views: ClassVar[Mapping[str, type[View]]] = {"choices": Choice, "usage": Usage}
     id: str
     choices: tuple[Choice, ...]
     created: int
@@ -420,23 +398,14 @@ class Response(Answer):
         return (self.choices[0].message.content or "") if self.choices else ""
 
 
-class Chunk(Answer):
+class Chunk(
+    Answer,
+    fields="id choices created model object moderation obfuscation service_tier system_fingerprint usage",
+    views={"choices": ChunkChoice, "usage": Usage},
+):
     """A piece of an answer, in the shape of OpenAI's ``chat.completion.chunk``."""
 
     __slots__ = ()
-    _fields = (
-        "id",
-        "choices",
-        "created",
-        "model",
-        "object",
-        "moderation",
-        "obfuscation",
-        "service_tier",
-        "system_fingerprint",
-        "usage",
-    )
-    _views: ClassVar[Mapping[str, type[View]]] = {"choices": ChunkChoice, "usage": Usage}
     id: str
     choices: tuple[ChunkChoice, ...]
     created: int
@@ -454,45 +423,40 @@ class Chunk(Answer):
         return any(choice.get("finish_reason") for choice in self._raw.get("choices") or ())
 
 
-class Embedding(View):
+class Embedding(View, fields="embedding index object"):
     """One vector."""
 
     __slots__ = ()
-    _fields = ("embedding", "index", "object")
     embedding: list[float]
     index: int
 
 
-class EmbeddingUsage(View):
+class EmbeddingUsage(View, fields="prompt_tokens total_tokens"):
     """Tokens billed for embeddings."""
 
     __slots__ = ()
-    _fields = ("prompt_tokens", "total_tokens")
 
 
-class EmbeddingResponse(Answer):
+class EmbeddingResponse(
+    Answer, fields="data model object usage", views={"data": Embedding, "usage": EmbeddingUsage}
+):
     """Vectors, in the shape of OpenAI's ``CreateEmbeddingResponse``."""
 
     __slots__ = ()
-    _fields = ("data", "model", "object", "usage")
-    _views: ClassVar[Mapping[str, type[View]]] = {"data": Embedding, "usage": EmbeddingUsage}
     data: tuple[Embedding, ...]
 
 
-class Model(View):
+class Model(View, fields="id created object owned_by shutdown_date"):
     """One model that a provider offers."""
 
     __slots__ = ()
-    _fields = ("id", "created", "object", "owned_by", "shutdown_date")
     id: str
 
 
-class ModelList(Answer):
+class ModelList(Answer, fields="data object", views={"data": Model}):
     """The models that a provider offers, in the shape of OpenAI's list."""
 
     __slots__ = ()
-    _fields = ("data", "object")
-    _views: ClassVar[Mapping[str, type[View]]] = {"data": Model}
     data: tuple[Model, ...]
 
 

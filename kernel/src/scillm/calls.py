@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
 
@@ -17,9 +17,9 @@ from scillm.errors import BadRequestError, InvalidResponse, ScillmError, StatusE
 from scillm.secrets import Secret, redact
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeAlias
+    from typing import TypeAlias
 
-Headers: TypeAlias = Mapping[str, Union[str, Secret]]
+Headers: TypeAlias = Mapping[str, str | Secret]
 Operation = Literal["chat", "embedding", "models"]
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
@@ -65,7 +65,11 @@ _NO_TIMEOUTS_GIVEN = Timeouts()
 @lru_cache(maxsize=64)
 def _uniform(seconds: float) -> Timeouts:
     return Timeouts(
-        total_s=seconds, connect_s=min(seconds, 10.0), read_s=seconds, write_s=seconds, pool_s=seconds
+        total_s=seconds,
+        connect_s=min(seconds, 10.0),
+        read_s=seconds,
+        write_s=seconds,
+        pool_s=seconds,
     )
 
 

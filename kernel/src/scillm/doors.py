@@ -16,18 +16,58 @@ if TYPE_CHECKING:
     from scillm.plugins import Plugins
 
 OPENAI_PARAMS = frozenset(
-    "temperature top_p max_tokens max_completion_tokens stop seed n tools tool_choice "
-    "response_format reasoning reasoning_effort frequency_penalty presence_penalty logit_bias "
-    "logprobs top_logprobs user parallel_tool_calls stream_options service_tier store modalities "
-    "audio prediction verbosity web_search_options functions function_call safety_identifier "
-    "prompt_cache_key dimensions encoding_format".split()
+    [
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "stop",
+        "seed",
+        "n",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "reasoning",
+        "reasoning_effort",
+        "frequency_penalty",
+        "presence_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "user",
+        "parallel_tool_calls",
+        "stream_options",
+        "service_tier",
+        "store",
+        "modalities",
+        "audio",
+        "prediction",
+        "verbosity",
+        "web_search_options",
+        "functions",
+        "function_call",
+        "safety_identifier",
+        "prompt_cache_key",
+        "dimensions",
+        "encoding_format",
+    ]
 )
 """Parameters of OpenAI's chat completions and embeddings; a provider may refuse some by name."""
 
-_ARGUMENTS = (
-    "model messages custom_llm_provider api_base base_url api_key extra_headers timeout stream "
-    "extra_body allowed_openai_params metadata".split()
-)
+_ARGUMENTS = [
+    "model",
+    "messages",
+    "custom_llm_provider",
+    "api_base",
+    "base_url",
+    "api_key",
+    "extra_headers",
+    "timeout",
+    "stream",
+    "extra_body",
+    "allowed_openai_params",
+    "metadata",
+]
 _SECRET_WORDS = ("key", "auth", "token", "secret", "cookie")
 
 
@@ -128,12 +168,16 @@ def _messages(messages: Any) -> tuple[Mapping[str, Any], ...]:
 def _message(place: int, message: Any) -> Mapping[str, Any]:
     where = f"messages[{place}]"
     if type(message) is not dict and not isinstance(message, Mapping):
-        raise BadRequestError(f"{where} is {message!r:.80}: a message is a mapping with a role and a content")
+        raise BadRequestError(
+            f"{where} is {message!r:.80}: a message is a mapping with a role and a content"
+        )
     role, content = message.get("role"), message.get("content")
     if not isinstance(role, str) or not role:
-        raise BadRequestError(f"{where} has role {role!r}: it must be text such as 'user' or 'system'")
+        raise BadRequestError(
+            f"{where} has role {role!r}: it must be text such as 'user' or 'system'"
+        )
     if type(content) is str:
-        return message if type(message) is dict else plain(message)  # type: ignore[no-any-return]
+        return message if type(message) is dict else plain(message)
     if isinstance(content, (list, tuple)):
         for number, part in enumerate(content):
             if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
@@ -142,15 +186,19 @@ def _message(place: int, message: Any) -> Mapping[str, Any]:
                     "such as {'type': 'text', 'text': '...'}"
                 )
     elif content is not None and not isinstance(content, str):
-        raise BadRequestError(f"{where} has content {content!r:.80}: it must be text or a list of parts")
-    return message if type(message) is dict else plain(message)  # type: ignore[no-any-return]
+        raise BadRequestError(
+            f"{where} has content {content!r:.80}: it must be text or a list of parts"
+        )
+    return message if type(message) is dict else plain(message)
 
 
 def _base(base: str | None) -> str | None:
     if not base:
         return None
     if not isinstance(base, str) or not base.startswith(("http://", "https://")):
-        raise BadRequestError(f"api_base={base!r} is not an address: it must start with http:// or https://")
+        raise BadRequestError(
+            f"api_base={base!r} is not an address: it must start with http:// or https://"
+        )
     return base
 
 
@@ -171,9 +219,11 @@ def _headers(headers: Mapping[str, str] | None) -> dict[str, str | Secret]:
     for name, value in _mapping("extra_headers", headers).items():
         lower = str(name).lower()
         if not isinstance(value, (str, Secret)):
-            raise BadRequestError(f"extra_headers[{name!r}] is a {type(value).__name__}: it must be text")
+            raise BadRequestError(
+                f"extra_headers[{name!r}] is a {type(value).__name__}: it must be text"
+            )
         hide = isinstance(value, str) and any(word in lower for word in _SECRET_WORDS)
-        found[lower] = Secret(value) if hide else value  # type: ignore[arg-type]
+        found[lower] = Secret(value) if hide else value
     return found
 
 
@@ -197,7 +247,9 @@ def unknown_model(plugins: Plugins, hook: str, call: Call) -> str:
             None,
             (
                 f"no plugin answered {hook} for model {asked}.",
-                f"did you mean {' or '.join(repr(f'{name}/...') for name in near)}?" if near else "",
+                f"did you mean {' or '.join(repr(f'{name}/...') for name in near)}?"
+                if near
+                else "",
                 f"providers here: {', '.join(sorted(providers)) or 'none'}.",
                 f"not active: {', '.join(sorted(idle))}." if idle else "",
                 "a model is written provider/model; `scillm plugins` shows what is installed",

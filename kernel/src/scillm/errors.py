@@ -209,7 +209,9 @@ class StatusError(Exception):
         headers: The answer's headers, names in any case.
     """
 
-    def __init__(self, status: int, text: str = "", headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, text: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(f"status {status}: {text[:200]}")
         self.status = status
         self.text = text

@@ -47,7 +47,9 @@ class Fold:
         try:
             self._add(event._raw)
         except (TypeError, AttributeError, ValueError) as error:
-            raise InvalidResponse(f"a piece of the answer cannot be put together: {error}") from error
+            raise InvalidResponse(
+                f"a piece of the answer cannot be put together: {error}"
+            ) from error
 
     def _add(self, raw: Mapping[str, Any]) -> None:
         for name, value in raw.items():
@@ -152,7 +154,7 @@ def unfold(response: Response) -> Iterator[Chunk]:
     """Cut a whole answer into chunks that fold to it: one per choice, then the ends."""
     top = {name: value for name, value in response._raw.items() if name not in _PER_CHUNK}
     usage = top.pop("usage", None)
-    identity = {k: top[k] for k in ("id", "created", "model") if k in top}
+    identity = {name: top[name] for name in top if name in ("id", "created", "model")}
     choices = response._raw.get("choices") or ()
     for choice in choices:
         yield _chunk(top, [_opening(choice)], response)

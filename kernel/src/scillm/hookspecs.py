@@ -6,7 +6,7 @@ until one answers; ``None`` means "not mine". A plugin changes another's answer 
 
     @hookimpl(wrapper=True)
     def send(call, request):
-        inner = yield                    # what the plugins below answered; may be None
+        inner = yield  # what the plugins below answered; may be None
         return inner and _timed(inner)
 
 All are plain functions: only a Sender awaits. A hook may take any of its arguments, by

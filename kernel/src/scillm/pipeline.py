@@ -73,7 +73,9 @@ class Kernel:
         except APIError:
             raise
         except Exception as error:  # a plugin's bug must not look like the caller's
-            raise PluginError(f"a plugin failed in {hook}: {type(error).__name__}: {error}") from error
+            raise PluginError(
+                f"a plugin failed in {hook}: {type(error).__name__}: {error}"
+            ) from error
         if isinstance(answer, kind):
             return answer
         if answer is None:
@@ -86,7 +88,9 @@ class Kernel:
     def _finished(self, call: Call, folding: Fold) -> Answer:
         return self._asked("post_process", Answer, call=call, response=folding.answer())
 
-    async def acompletion(self, model: str | None = None, messages: Any = (), **arguments: Any) -> Any:
+    async def acompletion(
+        self, model: str | None = None, messages: Any = (), **arguments: Any
+    ) -> Any:
         """Ask for a chat completion; see ``scillm.completion``."""
         call = doors.chat(self.plugins, model, messages, **arguments)
         return await (self.stream(call).begun() if call.stream else self.ask(call))
@@ -102,7 +106,8 @@ class Kernel:
 
     def embedding(self, model: str, input: Any, **arguments: Any) -> EmbeddingResponse:  # noqa: A002  # OpenAI's name
         """Ask for the vectors of texts from sync code; see ``scillm.embedding``."""
-        return _run(self.aembedding(model, input, **arguments))
+        vectors: EmbeddingResponse = _run(self.aembedding(model, input, **arguments))
+        return vectors
 
     async def amodels(self, provider: str, **arguments: Any) -> ModelList:
         """Ask a provider for its models; see ``scillm.models``."""
@@ -110,7 +115,8 @@ class Kernel:
 
     def models(self, provider: str, **arguments: Any) -> ModelList:
         """Ask a provider for its models from sync code; see ``scillm.models``."""
-        return _run(self.amodels(provider, **arguments))
+        found: ModelList = _run(self.amodels(provider, **arguments))
+        return found
 
     async def aclose(self) -> None:
         """Give back what the plugins hold; the kernel can be used again after."""
@@ -187,7 +193,9 @@ class Stream:
     def response(self) -> Response:
         """The whole answer; RuntimeError before the stream has ended."""
         if self._progress.response is None:
-            raise RuntimeError("the stream has not ended: iterate it to the end, then read .response")
+            raise RuntimeError(
+                "the stream has not ended: iterate it to the end, then read .response"
+            )
         return self._progress.response
 
     @property

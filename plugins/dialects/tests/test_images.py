@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+
 from scillm import BadRequestError
 from scillm_dialects.images import MAX_IMAGE_BYTES, image
 
@@ -19,7 +20,12 @@ def test_an_address_is_sent_as_it_is(url):
 
 @pytest.mark.parametrize(
     ("content", "media_type"),
-    [(PNG, "image/png"), (b"\xff\xd8\xff\xe0", "image/jpeg"), (b"GIF89a..", "image/gif"), (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp")],
+    [
+        (PNG, "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"GIF89a..", "image/gif"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
+    ],
 )
 def test_bytes_and_files_become_data_urls(content, media_type, tmp_path):
     """The type is told by the first bytes, not by the name."""
@@ -27,7 +33,10 @@ def test_bytes_and_files_become_data_urls(content, media_type, tmp_path):
     path.write_bytes(content)
     url = f"data:{media_type};base64,{base64.b64encode(content).decode()}"
     for source in (content, path, str(path)):
-        assert image(source, detail="low") == {"type": "image_url", "image_url": {"url": url, "detail": "low"}}
+        assert image(source, detail="low") == {
+            "type": "image_url",
+            "image_url": {"url": url, "detail": "low"},
+        }
 
 
 def test_what_is_no_image_is_refused(tmp_path):

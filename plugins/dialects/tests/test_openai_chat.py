@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+
 from scillm import BadRequestError, Call, InvalidResponse, Route, Secret
 from scillm.errors import StatusError
 from scillm_dialects import openai_chat
@@ -39,7 +40,12 @@ def test_a_chat_request():
     call = evolve(CALL, params={"temperature": 0.5}, extra_body={"top_k": 3})
     request = openai_chat.request(call, ROUTE, key=Secret("sk"))
     assert request.url == "https://h/v1/chat/completions"
-    assert request.body == {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5, "top_k": 3}
+    assert request.body == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "hi"}],
+        "temperature": 0.5,
+        "top_k": 3,
+    }
     assert request.headers["authorization"] == Secret("Bearer sk")
     assert (request.frames, request.method) == ("json", "POST")
 
@@ -67,7 +73,9 @@ def test_a_stream_asks_for_usage_only_where_it_is_known():
     assert asked.body["stream_options"] == {"include_usage": True}
     assert (asked.frames, asked.body["stream"]) == ("sse", True)
     own = evolve(call, params={"stream_options": {"include_usage": False}})
-    assert openai_chat.request(own, ROUTE, has_stream_usage=True).body["stream_options"] == {"include_usage": False}
+    assert openai_chat.request(own, ROUTE, has_stream_usage=True).body["stream_options"] == {
+        "include_usage": False
+    }
 
 
 def test_embeddings_and_models():
@@ -114,7 +122,14 @@ def test_a_whole_answer_of_another_shape_is_refused(frame):
 
 @pytest.mark.parametrize(
     "frame",
-    [b'{"choices": "x"}', b'{"choices": [1]}', b'{"choices": [{"delta": "x"}]}', b'{"choices": [{"index": [], "delta": {}}]}', b'{"choices": [{"delta": {"tool_calls": 1}}]}', b'"x"'],
+    [
+        b'{"choices": "x"}',
+        b'{"choices": [1]}',
+        b'{"choices": [{"delta": "x"}]}',
+        b'{"choices": [{"index": [], "delta": {}}]}',
+        b'{"choices": [{"delta": {"tool_calls": 1}}]}',
+        b'"x"',
+    ],
 )
 def test_a_chunk_of_another_shape_is_refused(frame):
     """With what came."""
@@ -122,10 +137,23 @@ def test_a_chunk_of_another_shape_is_refused(frame):
         list(openai_chat.read_chunk(frame))
 
 
-@pytest.mark.parametrize("read", [openai_chat.read_chat, openai_chat.read_chunk, openai_chat.read_models, openai_chat.read_embeddings])
+@pytest.mark.parametrize(
+    "read",
+    [
+        openai_chat.read_chat,
+        openai_chat.read_chunk,
+        openai_chat.read_models,
+        openai_chat.read_embeddings,
+    ],
+)
 @pytest.mark.parametrize(
     ("frame", "status"),
-    [(b'{"error": {"message": "m", "code": 429}}', 429), (b'{"error": {"message": "m", "code": "503"}}', 503), (b'{"error": "boom"}', 500), (b'{"error": {"code": "rate_limit"}}', 500)],
+    [
+        (b'{"error": {"message": "m", "code": 429}}', 429),
+        (b'{"error": {"message": "m", "code": "503"}}', 503),
+        (b'{"error": "boom"}', 500),
+        (b'{"error": {"code": "rate_limit"}}', 500),
+    ],
 )
 def test_an_error_with_a_good_status_is_an_error(read, frame, status):
     """Inside a body or a stream, with the status that it tells."""
@@ -136,7 +164,9 @@ def test_an_error_with_a_good_status_is_an_error(read, frame, status):
 
 def test_a_whole_answer_in_place_of_a_chunk_is_taken():
     """A server that does not stream may send the whole at once."""
-    (event,) = openai_chat.read_chunk(b'{"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}')
+    (event,) = openai_chat.read_chunk(
+        b'{"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}'
+    )
     assert event.text == "hi"
     assert event.is_final
 
@@ -154,7 +184,26 @@ def test_no_bytes_break_a_reader(frame):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["choices", "delta", "message", "index", "tool_calls", "content", "error", "function", "logprobs"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "choices",
+                    "delta",
+                    "message",
+                    "index",
+                    "tool_calls",
+                    "content",
+                    "error",
+                    "function",
+                    "logprobs",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=12,
 )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import openai
 import pytest
+
 from scillm import Response, fold
 from scillm_dialects import openai_chat
 
@@ -40,7 +41,9 @@ def client():
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     with openai.OpenAI(api_key="sk-none", base_url="http://none", max_retries=0) as client:
-        yield lambda path: client.with_options(base_url=f"http://127.0.0.1:{server.server_port}/{path.name}")
+        yield lambda path: client.with_options(
+            base_url=f"http://127.0.0.1:{server.server_port}/{path.name}"
+        )
     server.shutdown()
     server.server_close()
     thread.join()
@@ -93,7 +96,9 @@ def test_every_chunk_equals_the_official_one(client, path):
 
 # Where the official assembler keeps the empty id of a first chunk that says nothing, or adds
 # up token counts that each chunk repeats, ours takes the last that was told.
-ASSEMBLED = [p for p in STREAMED if p.stem not in ("first_chunk_without_choices", "usage_in_every_chunk")]
+ASSEMBLED = [
+    p for p in STREAMED if p.stem not in ("first_chunk_without_choices", "usage_in_every_chunk")
+]
 
 
 @pytest.mark.parametrize("path", ASSEMBLED, ids=lambda p: p.stem)

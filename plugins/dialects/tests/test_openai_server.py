@@ -6,15 +6,34 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+
 from scillm import BadRequestError, Call, RateLimitError, Response, Route, fold, unfold
 from scillm_dialects import openai_chat, openai_server
 
 ROUTE = Route(provider="p", model="m", base_url="http://h/v1")
-parts = st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": st.text(max_size=5)}), min_size=1, max_size=2)
-messages = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "system", "assistant"]), "content": st.text(max_size=9) | parts}), min_size=1, max_size=3)
+parts = st.lists(
+    st.fixed_dictionaries({"type": st.just("text"), "text": st.text(max_size=5)}),
+    min_size=1,
+    max_size=2,
+)
+messages = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["user", "system", "assistant"]),
+            "content": st.text(max_size=9) | parts,
+        }
+    ),
+    min_size=1,
+    max_size=3,
+)
 
 
-@given(messages, st.booleans(), st.dictionaries(st.sampled_from(["temperature", "seed", "n"]), st.integers(0, 9)), st.dictionaries(st.sampled_from(["top_k", "x"]), st.integers()))
+@given(
+    messages,
+    st.booleans(),
+    st.dictionaries(st.sampled_from(["temperature", "seed", "n"]), st.integers(0, 9)),
+    st.dictionaries(st.sampled_from(["top_k", "x"]), st.integers()),
+)
 def test_a_call_survives_the_wire(messages, stream, params, extra):
     """Client to bytes to server gives the same call."""
     call = Call(model="m", messages=tuple(messages), stream=stream, params=params, extra_body=extra)
@@ -24,12 +43,26 @@ def test_a_call_survives_the_wire(messages, stream, params, extra):
 
 def test_an_answer_survives_the_wire():
     """Server to bytes to client gives the same answer, whole and streamed."""
-    raw = {"id": "a", "object": "chat.completion", "created": 1, "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hé\u2028"}, "finish_reason": "stop"}]}
+    raw = {
+        "id": "a",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "hé\u2028"},
+                "finish_reason": "stop",
+            }
+        ],
+    }
     response = Response(raw)
     (whole,) = openai_chat.read_chat(openai_server.body_of(response))
     assert whole == response
     frames = [openai_server.frame_of(chunk) for chunk in unfold(response)]
-    assert all(f.startswith(b"data: ") and f.endswith(b"\n\n") and f.count(b"\n") == 2 for f in frames)
+    assert all(
+        f.startswith(b"data: ") and f.endswith(b"\n\n") and f.count(b"\n") == 2 for f in frames
+    )
     assert fold(e for f in frames for e in openai_chat.read_chunk(f[6:-2])) == response
 
 

@@ -1,6 +1,7 @@
 """Any OpenAI-compatible endpoint."""
 
 import pytest
+
 import scillm_openai_like
 from pytest_scillm import ProviderConformance
 from scillm import AuthenticationError, Call, Kernel, Secret, doors
@@ -41,13 +42,17 @@ def test_a_bare_model_with_an_address_is_taken(hook):
     route = hook.resolve_model(call=Call(model="m", api_base="http://h"))
     assert (route.provider, route.model, route.base_url) == ("openai_like", "m", "http://h/v1")
     assert hook.resolve_model(call=Call(model="gpt-4o")) is None
+    bare = hook.resolve_model(call=Call(model="mistral", api_base="http://h"))
+    assert (bare.provider, bare.model) == ("openai_like", "mistral")
     named = hook.resolve_model(call=Call(model="org/m", api_base="http://h"))
     assert (named.provider, named.model) == ("openai_like", "org/m")
 
 
 def test_a_model_of_another_provider_is_left_alone_even_with_an_address(hook):
     """``custom_llm_provider`` decides."""
-    assert hook.resolve_model(call=Call(model="m", provider="codeworld", api_base="http://h")) is None
+    assert (
+        hook.resolve_model(call=Call(model="m", provider="codeworld", api_base="http://h")) is None
+    )
 
 
 @pytest.mark.parametrize("host", [h for h in HOSTS if h.needs_key], ids=lambda h: h.names[0])
@@ -56,7 +61,9 @@ def test_a_missing_key_is_named(hook, host):
     call = Call(model=f"{host.names[0]}/m", messages=tuple(ASK))
     route = hook.resolve_model(call=call)
     assert route.base_url == host.base_url
-    with pytest.raises(AuthenticationError, match=f"no key for {host.names[0]}: set {host.key_variable}"):
+    with pytest.raises(
+        AuthenticationError, match=f"no key for {host.names[0]}: set {host.key_variable}"
+    ):
         hook.prepare_request(call=call, route=route)
 
 
@@ -82,7 +89,15 @@ def test_a_host_can_be_moved(hook, monkeypatch, host):
 def test_the_callers_header_is_the_only_one():
     """As the quickstart has it: api_key=None and an x-api-key."""
     kernel = Kernel.of(scillm_openai_like)
-    call = doors.chat(kernel.plugins, "m", ASK, custom_llm_provider="openai_like", api_base="http://h", api_key=None, extra_headers={"x-api-key": "k"})
+    call = doors.chat(
+        kernel.plugins,
+        "m",
+        ASK,
+        custom_llm_provider="openai_like",
+        api_base="http://h",
+        api_key=None,
+        extra_headers={"x-api-key": "k"},
+    )
     hook = kernel.plugins.manager.hook
     request = hook.prepare_request(call=call, route=hook.resolve_model(call=call))
     assert request.wire_headers()["x-api-key"] == "k"

@@ -35,13 +35,18 @@ def image(source: str | os.PathLike[str] | bytes, *, detail: str | None = None) 
     """
     is_address = isinstance(source, str) and source.startswith(("https://", "http://", "data:"))
     url = source if is_address else _as_data_url(source)
-    return {"type": "image_url", "image_url": {"url": url, **({"detail": detail} if detail else {})}}
+    return {
+        "type": "image_url",
+        "image_url": {"url": url, **({"detail": detail} if detail else {})},
+    }
 
 
 def _as_data_url(source: str | os.PathLike[str] | bytes) -> str:
     content = source if isinstance(source, bytes) else _read(Path(source))
     if len(content) > MAX_IMAGE_BYTES:
-        raise BadRequestError(f"the image has {len(content)} bytes, more than {MAX_IMAGE_BYTES}: make it smaller")
+        raise BadRequestError(
+            f"the image has {len(content)} bytes, more than {MAX_IMAGE_BYTES}: make it smaller"
+        )
     return f"data:{_media_type(content)};base64,{base64.b64encode(content).decode()}"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
+
 from scillm import (
     BadRequestError,
     Chunk,
@@ -85,7 +86,9 @@ def _below(base: str, path: str) -> str:
 
 def headers(call: Call, key: Secret | None, *, is_stream: bool) -> dict[str, str | Secret]:
     """Return the headers: what the caller gave wins, a Bearer key only if nothing authorizes."""
-    made: dict[str, str | Secret] = {"accept": "text/event-stream" if is_stream else "application/json"}
+    made: dict[str, str | Secret] = {
+        "accept": "text/event-stream" if is_stream else "application/json"
+    }
     if call.operation != "models":
         made["content-type"] = "application/json"
     if key is not None and not any(name in call.headers for name in _AUTH_HEADERS):

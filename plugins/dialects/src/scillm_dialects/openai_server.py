@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+
 from scillm import APIError, BadRequestError, Call, Chunk, Response
 from scillm.doors import OPENAI_PARAMS
 
@@ -41,7 +42,11 @@ def call_of(body: bytes) -> Call:
         model=model,
         messages=tuple(messages),
         stream=stream,
-        params={name: value for name, value in raw.items() if name in OPENAI_PARAMS and value is not None},
+        params={
+            name: value
+            for name, value in raw.items()
+            if name in OPENAI_PARAMS and value is not None
+        },
         extra_body={name: value for name, value in raw.items() if name not in OPENAI_PARAMS},
     )
 

@@ -11,7 +11,6 @@ from typing import Any
 from scillm import AuthenticationError, Call, Request, Route, Secret, Setting, hookimpl
 from scillm.settings import variable
 from scillm_dialects import openai_chat
-
 from scillm_openai_like.hosts import HOSTS, Host
 
 PROVIDERS = tuple(name for host in HOSTS for name in host.names)
@@ -22,10 +21,10 @@ _BY_NAME = {name: host for host in HOSTS for name in host.names}
 @hookimpl
 def resolve_model(call: Call) -> Route | None:
     """Take a model of a host of the table, or any model that comes with an address alone."""
-    host = _BY_NAME.get(call.provider or call.model.partition("/")[0])
-    if host is not None:
-        model = call.model_for(*host.names)
-    elif call.provider is None and call.api_base and call.model:
+    prefix, slash, _ = call.model.partition("/")
+    host = _BY_NAME.get(call.provider or (prefix if slash else ""))
+    model = call.model_for(*host.names) if host else None
+    if host is None and call.provider is None and call.api_base and call.model:
         host, model = _BY_NAME["openai_like"], call.model
     if host is None or model is None:
         return None

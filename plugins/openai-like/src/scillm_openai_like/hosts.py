@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import frozen
+
 from scillm import Secret, Setting
 from scillm.settings import variable
 
@@ -39,10 +40,20 @@ class Host:
         found: list[Setting[Any]] = []
         if key:
             found.append(
-                Setting(name=key, default=None, prefix="", is_secret=True, help=f"key for {self.names[0]}")
+                Setting(
+                    name=key,
+                    default=None,
+                    prefix="",
+                    is_secret=True,
+                    help=f"key for {self.names[0]}",
+                )
             )
         if base:
-            found.append(Setting(name=base, default=self.base_url, prefix="", help=f"address of {self.names[0]}"))
+            found.append(
+                Setting(
+                    name=base, default=self.base_url, prefix="", help=f"address of {self.names[0]}"
+                )
+            )
         return tuple(found)
 
     def key(self) -> Secret | None:
@@ -71,13 +82,38 @@ HOSTS: tuple[Host, ...] = (
         key_variable="OPENROUTER_API_KEY",
     ),
     Host(names=("groq",), base_url="https://api.groq.com/openai/v1", key_variable="GROQ_API_KEY"),
-    Host(names=("together_ai", "together"), base_url="https://api.together.xyz/v1", key_variable="TOGETHER_API_KEY"),
-    Host(names=("deepseek",), base_url="https://api.deepseek.com/v1", key_variable="DEEPSEEK_API_KEY"),
-    Host(names=("mistral",), base_url="https://api.mistral.ai/v1", key_variable="MISTRAL_API_KEY", has_stream_usage=False),
-    Host(names=("fireworks_ai", "fireworks"), base_url="https://api.fireworks.ai/inference/v1", key_variable="FIREWORKS_API_KEY"),
+    Host(
+        names=("together_ai", "together"),
+        base_url="https://api.together.xyz/v1",
+        key_variable="TOGETHER_API_KEY",
+    ),
+    Host(
+        names=("deepseek",), base_url="https://api.deepseek.com/v1", key_variable="DEEPSEEK_API_KEY"
+    ),
+    Host(
+        names=("mistral",),
+        base_url="https://api.mistral.ai/v1",
+        key_variable="MISTRAL_API_KEY",
+        has_stream_usage=False,
+    ),
+    Host(
+        names=("fireworks_ai", "fireworks"),
+        base_url="https://api.fireworks.ai/inference/v1",
+        key_variable="FIREWORKS_API_KEY",
+    ),
     Host(names=("xai",), base_url="https://api.x.ai/v1", key_variable="XAI_API_KEY"),
-    Host(names=("cerebras",), base_url="https://api.cerebras.ai/v1", key_variable="CEREBRAS_API_KEY"),
+    Host(
+        names=("cerebras",), base_url="https://api.cerebras.ai/v1", key_variable="CEREBRAS_API_KEY"
+    ),
     Host(names=("ollama",), base_url="http://127.0.0.1:11434/v1", base_variable="OLLAMA_BASE_URL"),
-    Host(names=("vllm", "hosted_vllm"), base_url="http://127.0.0.1:8000/v1", base_variable="VLLM_BASE_URL"),
-    Host(names=("lm_studio",), base_url="http://127.0.0.1:1234/v1", base_variable="LM_STUDIO_BASE_URL"),
+    Host(
+        names=("vllm", "hosted_vllm"),
+        base_url="http://127.0.0.1:8000/v1",
+        base_variable="VLLM_BASE_URL",
+    ),
+    Host(
+        names=("lm_studio",),
+        base_url="http://127.0.0.1:1234/v1",
+        base_variable="LM_STUDIO_BASE_URL",
+    ),
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
+
 from scillm import BadRequestError, Setting
 from scillm.settings import variable
 
@@ -62,7 +63,10 @@ def connection_for(call: Call, url: str) -> Connection:
     of a call.
     """
     told = _environment(int(time.monotonic()))
-    proxy, verify = call.options.get("proxy", told.proxy), call.options.get("ssl_verify", told.verify)
+    proxy, verify = (
+        call.options.get("proxy", told.proxy),
+        call.options.get("ssl_verify", told.verify),
+    )
     if not proxy and told.proxies:
         proxy = _proxy_for(url, told.proxies)
     if not proxy and verify is True:
@@ -98,7 +102,7 @@ def _checked(proxy: str | None) -> str | None:
 
 @lru_cache(maxsize=256)
 def _proxy_for(url: str, told: tuple[str | None, ...]) -> str | None:
-    from urllib.request import proxy_bypass_environment  # only a machine with a proxy pays for it
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # only a machine with a proxy pays for it
 
     parts = urlsplit(url)
     https, http, every, exempt = told

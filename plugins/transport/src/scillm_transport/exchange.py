@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from attrs import evolve, frozen
+
 from scillm import BadRequestError, InvalidResponse, Request, ScillmError, Secret
 from scillm.errors import StatusError
-
 from scillm_transport.sse import Frames
 
 if TYPE_CHECKING:
@@ -143,7 +143,9 @@ async def _events(request: Request, reply: Reply) -> AsyncGenerator[Event, None]
     if "json" in content_type:  # the server did not stream, or tells an error with a good status
         events = list(request.events(await _body(reply, request.max_bytes)))
         if not any(event.is_final for event in events):
-            raise InvalidResponse("a stream was asked for, and the answer is JSON without an answer in it")
+            raise InvalidResponse(
+                "a stream was asked for, and the answer is JSON without an answer in it"
+            )
         for event in events:
             yield event
         return
@@ -186,7 +188,9 @@ async def _body(reply: Reply, max_bytes: int, *, must_fit: bool = True) -> bytes
         size += len(block)
         if size > max_bytes:
             if must_fit:
-                raise InvalidResponse(f"the answer is longer than {max_bytes} bytes, so it was not read to its end")
+                raise InvalidResponse(
+                    f"the answer is longer than {max_bytes} bytes, so it was not read to its end"
+                )
             break
     return b"".join(blocks)[:max_bytes]
 
@@ -198,7 +202,11 @@ def _redirected(outgoing: Outgoing, reply: Reply) -> Outgoing:
     same_host = (here.scheme, here.netloc) == (there.scheme, there.netloc)
     if same_host and (reply.status in (307, 308) or outgoing.method == "GET"):
         return evolve(outgoing, url=target)
-    held = "a key and " if any(isinstance(v, Secret) for v in outgoing.request.headers.values()) else ""
+    held = (
+        "a key and "
+        if any(isinstance(v, Secret) for v in outgoing.request.headers.values())
+        else ""
+    )
     raise BadRequestError(
         f"{outgoing.url} redirects ({reply.status}) to {there.scheme}://{there.netloc}{there.path}, and {held}"
         "the messages are not sent there unasked: if that address is right, pass it as api_base"

@@ -88,6 +88,6 @@ async def _aclose(lifetime: AsyncGenerator[None, None]) -> None:
 def _begin(lifetime: AsyncGenerator[None, None]) -> None:
     """Run a generator to its first yield, which makes the running loop close it at its end."""
     try:
-        lifetime.__anext__().send(None)  # type: ignore[attr-defined]  # an awaitable of a generator
+        lifetime.__anext__().send(None)
     except StopIteration:
         return
