@@ -1,6 +1,7 @@
 """codex-agent: the provider and its helper."""
 
 import pytest
+
 import scillm_codex_agent
 from pytest_scillm import ProviderConformance
 from scillm import Call, Kernel, doors
@@ -36,16 +37,23 @@ def test_every_spelling_is_the_same_provider(kernel, name):
 @pytest.mark.parametrize("base", ["http://127.0.0.1:8089", "http://127.0.0.1:8089/v1/"])
 def test_the_address_is_taken_with_and_without_v1(kernel, monkeypatch, base):
     """From the argument or the variable."""
-    assert _request(kernel, "codex-agent/m", ASK, api_base=base).url == "http://127.0.0.1:8089/v1/chat/completions"
+    assert (
+        _request(kernel, "codex-agent/m", ASK, api_base=base).url
+        == "http://127.0.0.1:8089/v1/chat/completions"
+    )
     monkeypatch.setenv("CODEX_AGENT_API_BASE", base)
     assert _request(kernel, "codex-agent/m", ASK).url == "http://127.0.0.1:8089/v1/chat/completions"
 
 
 def test_a_reasoning_effort_is_told_in_both_spellings(kernel):
     """One's own ``reasoning`` wins."""
-    body = _request(kernel, "codex-agent/m", ASK, reasoning_effort="high", allowed_openai_params=["reasoning"]).body
+    body = _request(
+        kernel, "codex-agent/m", ASK, reasoning_effort="high", allowed_openai_params=["reasoning"]
+    ).body
     assert (body["reasoning_effort"], body["reasoning"]) == ("high", {"effort": "high"})
-    body = _request(kernel, "codex-agent/m", ASK, reasoning_effort="high", reasoning={"effort": "low"}).body
+    body = _request(
+        kernel, "codex-agent/m", ASK, reasoning_effort="high", reasoning={"effort": "low"}
+    ).body
     assert body["reasoning"] == {"effort": "low"}
 
 
@@ -66,6 +74,8 @@ def test_chat_returns_plain_dicts(endpoint):
     """Against a real endpoint, under the quickstart's import path."""
     from scillm.extras.codex import chat
 
-    answer = chat(ASK, model="gpt-5", base=endpoint.url("echo"), temperature=1, reasoning_effort="medium")
+    answer = chat(
+        ASK, model="gpt-5", base=endpoint.url("echo"), temperature=1, reasoning_effort="medium"
+    )
     assert answer["choices"][0]["message"]["content"] == "hi"
     assert endpoint.requests[-1].json["reasoning"] == {"effort": "medium"}

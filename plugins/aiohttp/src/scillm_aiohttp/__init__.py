@@ -23,8 +23,9 @@ from scillm_transport import (
 
 if TYPE_CHECKING:
     import aiohttp
-    from scillm import Call, Request, Sender, Timeouts
     from yarl import URL
+
+    from scillm import Call, Request, Sender, Timeouts
 
 KEEP_ALIVE_S = 15.0
 DISABLE = Setting(
@@ -43,13 +44,17 @@ class Aiohttp:
 
     def __init__(self) -> None:
         self._pools: Pools[aiohttp.ClientSession] = Pools(_open, _close)
-        frames = () if DISABLE.value() else ("json",) if FORCE_HTTPX_STREAM.value() else ("json", "sse")
+        frames = (
+            () if DISABLE.value() else ("json",) if FORCE_HTTPX_STREAM.value() else ("json", "sse")
+        )
         self._frames: tuple[str, ...] = frames
 
     @hookimpl
     def send(self, call: Call, request: Request) -> Sender | None:
         """Take any request with an ``http`` or ``https`` address, unless told not to."""
-        if request.frames not in self._frames or not request.url.startswith(("http://", "https://")):
+        if request.frames not in self._frames or not request.url.startswith(
+            ("http://", "https://")
+        ):
             return None
         connection = connection_for(call, request.url)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import evolve
+
 from scillm import Call, Request, Route, Secret, Setting, hookimpl
 from scillm_dialects import openai_chat
 
@@ -20,7 +21,11 @@ API_BASE = Setting(
     help="address of the agent or its sidecar, with or without /v1",
 )
 API_KEY: Setting[str | None] = Setting(
-    name="CODEX_AGENT_API_KEY", default=None, prefix="", is_secret=True, help="its key; usually unset"
+    name="CODEX_AGENT_API_KEY",
+    default=None,
+    prefix="",
+    is_secret=True,
+    help="its key; usually unset",
 )
 SETTINGS: tuple[Setting[Any], ...] = (API_BASE, API_KEY)
 

@@ -24,6 +24,7 @@ from scillm_transport import (
 
 if TYPE_CHECKING:
     import httpx
+
     from scillm import Call, Request, Sender, Timeouts
 
 MAX_IDLE = 256  # connections kept open per host for the next call

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from scillm import Kernel
-
     from pytest_scillm.wire import Wire
+    from scillm import Kernel
 
 
 @pytest.fixture
@@ -30,3 +29,21 @@ def scillm_kernel(wire: Wire) -> Callable[..., Kernel]:
         return Kernel.of(wire, *plugins)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[Endpoint]:
+    """A faulty OpenAI-compatible endpoint on loopback; ``endpoint.url(...)`` chooses what it does."""
+    from pytest_scillm.endpoint import Endpoint
+
+    with Endpoint() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def tls_endpoint() -> Iterator[Endpoint]:
+    """The same behind TLS, with a certificate that nobody knows; ``ca_path`` is its authority."""
+    from pytest_scillm.endpoint import Endpoint
+
+    with Endpoint(tls=True) as started:
+        yield started

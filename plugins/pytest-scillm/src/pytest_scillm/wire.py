@@ -55,7 +55,9 @@ class Wire:
     async def _send(self, request: Request) -> AsyncGenerator[Event, None]:
         self.sent.append(request)
         if not self.answers:
-            raise AssertionError("the wire has no answer: queue one by wire.reply(...) or wire.fail(...)")
+            raise AssertionError(
+                "the wire has no answer: queue one by wire.reply(...) or wire.fail(...)"
+            )
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         try:
             if isinstance(answer, Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -25,6 +25,7 @@ else:
 
 MAX_REDIRECTS = 5
 MAX_ERROR_BYTES = 64 * 1024
+DRAIN_S = 0.05
 _USER_AGENT = "scillm/0.1.0"
 
 
@@ -155,24 +156,39 @@ async def _events(request: Request, reply: Reply) -> AsyncGenerator[Event, None]
             f"a stream was asked for, and the answer is {content_type or 'of no content type'}: {began!r}"
         )
     is_finished = False
-    frames = Frames(request.max_bytes)
-    async for block in reply.blocks:
-        for frame in frames.feed(block):
+    async with aclosing(_frames(request, reply)) as frames:
+        async for frame in frames:
             if frame == request.end:
-                return
+                is_finished = True
+                continue
             for event in request.events(frame):
                 is_finished = is_finished or event.is_final
                 yield event
-    for frame in frames.close():
-        if frame == request.end:
-            return
-        for event in request.events(frame):
-            is_finished = is_finished or event.is_final
-            yield event
     if not is_finished:
         raise InvalidResponse(
             "the stream stopped short: it has neither a finish_reason nor an end mark, so the answer is not whole"
         )
+
+
+async def _frames(request: Request, reply: Reply) -> AsyncGenerator[bytes, None]:
+    """Cut the reply into frames, up to the end mark, which is the last that is yielded."""
+    frames = Frames(request.max_bytes)
+    async for block in reply.blocks:
+        for frame in frames.feed(block):
+            yield frame
+            if frame == request.end:
+                await _drain(reply)
+                return
+    for frame in frames.close():
+        yield frame
+
+
+async def _drain(reply: Reply) -> None:
+    """Read what little is left behind the end mark, so that the connection can be used again."""
+    with suppress(TimeoutError, asyncio.TimeoutError):
+        async with deadline(DRAIN_S):
+            async for _ in reply.blocks:
+                continue
 
 
 async def _status_error(outgoing: Outgoing, reply: Reply) -> StatusError:

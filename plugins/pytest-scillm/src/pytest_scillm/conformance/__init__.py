@@ -4,11 +4,12 @@
 
     from pytest_scillm import ProviderConformance
 
+
     class TestMine(ProviderConformance):
         plugin, model = scillm_mine, "mine/some-model"
 
-A standard test cannot be replaced in silence: a known gap is written as
-``test_x = pytest.mark.xfail(strict=True, reason="...")(ProviderConformance.test_x)``.
+A standard test cannot be replaced in silence: a known gap is written as a test of the same
+name that calls the standard one, marked ``xfail(strict=True, reason="...")``.
 """
 
 from __future__ import annotations

@@ -24,7 +24,11 @@ class OpenaiProbe:
     def resolve_model(self, call: Call) -> Route | None:
         """Take models of ``probe/``."""
         model = call.model_for("probe")
-        return None if model is None else Route(provider="probe", model=model, base_url=call.api_base or "")
+        return (
+            None
+            if model is None
+            else Route(provider="probe", model=model, base_url=call.api_base or "")
+        )
 
     @hookimpl
     def prepare_request(self, call: Call, route: Route) -> Request:

@@ -10,17 +10,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from scillm import APIError, Call, InvalidResponse, UnsupportedParamsError, doors
 
 from pytest_scillm.conformance.samples import Samples, openai_samples
 from pytest_scillm.conformance.suite import Suite
+from scillm import APIError, Call, InvalidResponse, UnsupportedParamsError, doors
 
 if TYPE_CHECKING:
+    from pytest_scillm.wire import Wire
     from scillm import Kernel, Request, Response
 
-    from pytest_scillm.wire import Wire
-
-HEAVY = frozenset("httpx aiohttp openai pydantic requests torch numpy rich".split())
+HEAVY = frozenset(["httpx", "aiohttp", "openai", "pydantic", "requests", "torch", "numpy", "rich"])
 KEY = "sk-conformance-0123456789"
 _ERRORS = [
     (400, "BadRequestError"),
@@ -69,14 +68,18 @@ class ProviderConformance(Suite):
 
     def _ask(self, kernel: Kernel, **changes: Any) -> Response:
         arguments = {"api_key": KEY, **self.arguments, **changes}
-        answer: Response = kernel.completion(self.model, [{"role": "user", "content": "hi"}], **arguments)
+        answer: Response = kernel.completion(
+            self.model, [{"role": "user", "content": "hi"}], **arguments
+        )
         return answer
 
     def test_imports_nothing_heavy(self) -> None:
         """Importing the plugin loads no client library; those wait for the first send."""
         module = self.plugin.__module__ if isinstance(self.plugin, type) else self.plugin.__name__
         code = f"import sys, {module}; print(*(set(sys.modules) & set({sorted(HEAVY)!r})))"
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  # our own words
+        run = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )  # noqa: S603  # our own words
         assert not run.stdout.split(), "import inside the function that needs it"
 
     def test_names_its_providers(self) -> None:
@@ -107,9 +110,12 @@ class ProviderConformance(Suite):
         assert json.loads(request.encode()) == request.body
 
     @pytest.mark.parametrize(
-        ("name", "value"), [("temperature", 0.375), ("max_tokens", 17), ("stop", ["§"]), ("seed", 4711)]
+        ("name", "value"),
+        [("temperature", 0.375), ("max_tokens", 17), ("stop", ["§"]), ("seed", 4711)],
     )
-    def test_a_parameter_is_sent_or_refused_by_name(self, kernel: Kernel, name: str, value: Any) -> None:
+    def test_a_parameter_is_sent_or_refused_by_name(
+        self, kernel: Kernel, name: str, value: Any
+    ) -> None:
         """No parameter is dropped in silence."""
         try:
             request = self._request(kernel, **{name: value})
@@ -123,7 +129,9 @@ class ProviderConformance(Suite):
         """No secret shows in the repr or a pickle of what a request is made of."""
         request = self._request(kernel)
         assert KEY not in repr(request)
-        assert KEY.encode() not in pickle.dumps((dict(request.headers), request.body, request.route))
+        assert KEY.encode() not in pickle.dumps(
+            (dict(request.headers), request.body, request.route)
+        )
 
     def test_an_error_does_not_repeat_the_key(self, kernel: Kernel, wire: Wire) -> None:
         """A provider that echoes the key in its error does not bring it into a message."""
@@ -169,7 +177,9 @@ class ProviderConformance(Suite):
         assert error.llm_provider
         assert type(pickle.loads(pickle.dumps(error))) is type(error)  # noqa: S301  # our own bytes
 
-    @pytest.mark.parametrize("body", [b"<html>", b"[]", b'"text"', b'{"a": NaN}', b"\xff\xfe", b"", b"{" * 5000])
+    @pytest.mark.parametrize(
+        "body", [b"<html>", b"[]", b'"text"', b'{"a": NaN}', b"\xff\xfe", b"", b"{" * 5000]
+    )
     def test_a_garbled_answer_is_an_error(self, kernel: Kernel, wire: Wire, body: bytes) -> None:
         """An answer that is not what the provider documents is InvalidResponse, not a traceback."""
         wire.reply(body)

@@ -48,7 +48,11 @@ openai_samples = Samples(
         "usage": _USAGE,
     },
     parts=[
-        _chunk(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]),
+        _chunk(
+            choices=[
+                {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+            ]
+        ),
         _chunk(choices=[{"index": 0, "delta": {"content": "héllo \u2028"}, "finish_reason": None}]),
         _chunk(choices=[{"index": 0, "delta": {"content": " wörld"}, "finish_reason": None}]),
         _chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}]),

@@ -7,9 +7,19 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from scillm import APIError, BadRequestError, Call, Request, Response, Route, UnknownModelError, hookimpl, unfold
 
 from pytest_scillm.conformance.suite import Suite
+from scillm import (
+    APIError,
+    BadRequestError,
+    Call,
+    Request,
+    Response,
+    Route,
+    UnknownModelError,
+    hookimpl,
+    unfold,
+)
 
 if TYPE_CHECKING:
     from scillm import Event, Kernel
@@ -20,7 +30,9 @@ def answer(text: str) -> Response:
     """Make a whole answer that says *text*."""
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    return Response({"id": "s-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]})
+    return Response(
+        {"id": "s-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    )
 
 
 class Probe:
@@ -29,7 +41,9 @@ class Probe:
     __name__ = "probe"
     PROVIDERS = ("probe",)
 
-    def __init__(self, error: Exception | None = None, fail_after: int = 0, has_sender: bool = True) -> None:
+    def __init__(
+        self, error: Exception | None = None, fail_after: int = 0, has_sender: bool = True
+    ) -> None:
         self.error, self.fail_after, self.has_sender = error, fail_after, has_sender
         self.begun = self.closed = 0
 
@@ -41,7 +55,13 @@ class Probe:
     @hookimpl
     def prepare_request(self, call: Call, route: Route) -> Request:
         body = {"messages": list(call.messages)}
-        return Request(route=route, url="probe:", body=body, read=lambda frame: (), frames="sse" if call.stream else "json")
+        return Request(
+            route=route,
+            url="probe:",
+            body=body,
+            read=lambda frame: (),
+            frames="sse" if call.stream else "json",
+        )
 
     @hookimpl
     def send(self) -> Sender | None:
@@ -101,7 +121,9 @@ class StrategyConformance(Suite):
         text, response = asyncio.run(main())
         assert text == response.text == "abc"
 
-    def test_a_permanent_error_comes_out_as_itself(self, kernel_of: Callable[[Probe], Kernel]) -> None:
+    def test_a_permanent_error_comes_out_as_itself(
+        self, kernel_of: Callable[[Probe], Kernel]
+    ) -> None:
         """What no repetition can mend is raised as the provider's error, asked once."""
         probe = Probe(error=BadRequestError("no"))
         with pytest.raises(BadRequestError):
@@ -134,7 +156,9 @@ class StrategyConformance(Suite):
 
         asyncio.run(main())
 
-    def test_no_second_attempt_after_the_first_event(self, kernel_of: Callable[[Probe], Kernel]) -> None:
+    def test_no_second_attempt_after_the_first_event(
+        self, kernel_of: Callable[[Probe], Kernel]
+    ) -> None:
         """Once a piece was handed over, an error is raised: a repetition would say it twice."""
         probe = Probe(error=ConnectionError("cut"), fail_after=1)
 

@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+
+from pytest_scillm.conformance.openai_probe import KEY, OpenaiProbe
+from pytest_scillm.conformance.suite import Suite
 from scillm import (
     APIConnectionError,
     APIError,
@@ -23,9 +26,6 @@ from scillm import (
     Timeout,
     Timeouts,
 )
-
-from pytest_scillm.conformance.openai_probe import KEY, OpenaiProbe
-from pytest_scillm.conformance.suite import Suite
 
 if TYPE_CHECKING:
     from pytest_scillm.endpoint import Endpoint
@@ -78,7 +78,7 @@ class TransportConformance(Suite):
 
     def test_what_is_sent(self, ask: Callable[..., Any], endpoint: Endpoint) -> None:
         """Method, body and headers arrive as the request says; the key is revealed only here."""
-        ask("idsent", extra_headers={"x-trace": "t1"})
+        ask(extra_headers={"x-trace": "t1"})
         sent = endpoint.requests[-1]
         assert (sent.method, sent.json["messages"]) == ("POST", ASK)
         assert sent.headers["authorization"] == f"Bearer {KEY}"
@@ -123,39 +123,46 @@ class TransportConformance(Suite):
 
     @pytest.mark.parametrize("is_stream", [False, True])
     @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
-    def test_a_status_is_an_error(self, ask: Callable[..., Any], status: int, is_stream: bool) -> None:
+    def test_a_status_is_an_error(
+        self, ask: Callable[..., Any], status: int, is_stream: bool
+    ) -> None:
         """With the body's words and the wait that the server asks for; no piece comes before it."""
         with pytest.raises(APIError, match=f"{status}") as info:
-            ask(f"s{status}-ra3-id{is_stream}", stream=is_stream)
+            ask(f"s{status}-ra3", stream=is_stream)
         assert info.value.status_code == status
         assert info.value.failure.retry_after_s == 3.0
 
     @pytest.mark.parametrize("is_stream", [False, True])
     @pytest.mark.parametrize("step", ["drop", "trunc", "mid"])
-    def test_a_broken_exchange_is_an_error(self, ask: Callable[..., Any], step: str, is_stream: bool) -> None:
+    def test_a_broken_exchange_is_an_error(
+        self, ask: Callable[..., Any], step: str, is_stream: bool
+    ) -> None:
         """A truncated answer is never taken for a whole one."""
         with pytest.raises(_BROKEN):
-            list(ask(f"s{step}-id{is_stream}", stream=is_stream))
+            list(ask(step, stream=is_stream))
 
     def test_a_stream_that_breaks_hands_over_what_had_come(self, ask: Callable[..., Any]) -> None:
         """The pieces are in the error."""
         with pytest.raises(_BROKEN) as info:
-            list(ask("smid-gap0", stream=True))
+            list(ask("mid-gap0", stream=True))
         assert info.value.partial is not None
         assert info.value.partial.choices[0].message.content
 
     @pytest.mark.parametrize(
         ("options", "is_stream"),
         [
-            ("sbad", False),
-            ("shtml", False),
-            ("shtml", True),
-            ("sempty", False),
-            ("sempty", True),
-            ("sbadutf8", False),
-            ("snan", False),
-            ("scutsse", True),
-            ("swrongtype", True),
+            ("bad", False),
+            ("html", False),
+            ("html", True),
+            ("empty", False),
+            ("empty", True),
+            ("badutf8", False),
+            ("badutf8", True),
+            ("nan", False),
+            ("nan", True),
+            ("cutsse", False),
+            ("cutsse", True),
+            ("wrongtype", True),
         ],
     )
     def test_what_is_no_answer_is_an_invalid_response(
@@ -163,17 +170,19 @@ class TransportConformance(Suite):
     ) -> None:
         """Malformed, of another type, or short of its end."""
         with pytest.raises(InvalidResponse):
-            list(ask(f"{options}-id{is_stream}", stream=is_stream))
+            list(ask(options, stream=is_stream))
 
-    def test_a_stream_without_end_mark_but_with_a_finish_is_whole(self, ask: Callable[..., Any]) -> None:
+    def test_a_stream_without_end_mark_but_with_a_finish_is_whole(
+        self, ask: Callable[..., Any]
+    ) -> None:
         """Also when its last event has no blank line behind it."""
-        stream = ask("snodone", stream=True)
+        stream = ask("nodone", stream=True)
         list(stream)
         assert stream.response.choices[0].finish_reason == "stop"
 
     def test_an_error_inside_a_stream_is_raised(self, ask: Callable[..., Any]) -> None:
         """After the pieces that came before it."""
-        stream, seen = ask("serrsse", stream=True), []
+        stream, seen = ask("errsse", stream=True), list[str]()
         with pytest.raises(APIError) as info:
             seen.extend(chunk.text for chunk in stream)
         assert info.value.partial is not None
@@ -182,7 +191,7 @@ class TransportConformance(Suite):
     def test_a_huge_answer_is_bounded(self, ask: Callable[..., Any], is_stream: bool) -> None:
         """It is refused when it passes the limit, not when the memory is full."""
         with pytest.raises(InvalidResponse, match="longer than 1000000 bytes"):
-            list(ask(f"shuge-id{is_stream}", stream=is_stream))
+            list(ask(f"huge", stream=is_stream))
 
     # -- deadlines -------------------------------------------------------------------------
 
@@ -190,12 +199,12 @@ class TransportConformance(Suite):
     def test_silence_is_a_timeout(self, ask: Callable[..., Any], is_stream: bool) -> None:
         """Nobody waits longer than asked to."""
         with pytest.raises(Timeout):
-            ask(f"shang-id{is_stream}", stream=is_stream, timeout=0.3)
+            ask(f"hang", stream=is_stream, timeout=0.3)
 
     def test_a_slow_body_is_a_timeout(self, ask: Callable[..., Any]) -> None:
         """Headers in time do not make a whole answer in time."""
         with pytest.raises(Timeout, match="within 0.3 s"):
-            ask("sslow", timeout=0.3)
+            ask("slow", timeout=0.3)
 
     def test_a_long_stream_is_no_timeout(self, ask: Callable[..., Any]) -> None:
         """A stream is bounded between its pieces, not as a whole."""
@@ -213,7 +222,10 @@ class TransportConformance(Suite):
                 client.setblocking(False)
                 client.connect_ex(("127.0.0.1", port))
             with pytest.raises(Timeout):
-                ask(api_base=f"http://127.0.0.1:{port}/v1", timeout=Timeouts(total_s=2, connect_s=0.3))
+                ask(
+                    api_base=f"http://127.0.0.1:{port}/v1",
+                    timeout=Timeouts(total_s=2, connect_s=0.3),
+                )
             for client in waiting:
                 client.close()
 
@@ -237,14 +249,16 @@ class TransportConformance(Suite):
             other.listen()
             other.settimeout(0.2)
             host = f"127.0.0.1:{other.getsockname()[1]}"
-            with pytest.raises(BadRequestError, match=f"redirects .* {host}.*a key and the messages"):
-                ask(f"sredir307.{host}-id{is_stream}", stream=is_stream)
+            with pytest.raises(
+                BadRequestError, match=f"redirects .*{host}.*a key and the messages"
+            ):
+                ask(f"redir307.{host}", stream=is_stream)
             with pytest.raises(TimeoutError):
                 other.accept()
 
     def test_a_redirect_on_the_same_host_is_followed(self, ask: Callable[..., Any]) -> None:
         """With method and body."""
-        assert ask("sredir307.ok-echo").text == "hi"
+        assert ask("redir307").text.startswith("The quick")
 
     def test_a_header_cannot_smuggle_another(self, ask: Callable[..., Any]) -> None:
         """A line break in a key is refused before it is sent, and not shown."""
@@ -255,11 +269,13 @@ class TransportConformance(Suite):
     def test_a_key_stands_in_no_error(self, ask: Callable[..., Any]) -> None:
         """Not even when the server says it back."""
         with pytest.raises(APIError) as info:
-            ask("sleak")
+            ask("leak")
         told = [str(info.value), repr(info.value.failure), str(info.value.__cause__)]
         assert KEY not in "".join(told)
 
-    def test_an_unknown_certificate_is_refused(self, ask: Callable[..., Any], tls_endpoint: Endpoint) -> None:
+    def test_an_unknown_certificate_is_refused(
+        self, ask: Callable[..., Any], tls_endpoint: Endpoint
+    ) -> None:
         """TLS is checked unless it is asked not to be."""
         with pytest.raises(APIConnectionError, match="(?i)certificate"):
             ask(api_base=tls_endpoint.url())
@@ -272,17 +288,17 @@ class TransportConformance(Suite):
         self, ask: Callable[..., Any], endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """By argument, and from the environment unless NO_PROXY names the host."""
-        proxy = endpoint.url().rpartition("/v1")[0]
-        assert ask(api_base="http://upstream.invalid/o/echo/v1", proxy=proxy).text == "hi"
+        proxy = endpoint.origin
+        assert ask(api_base="http://upstream.invalid/v1", proxy=proxy).text.startswith("The")
         assert "upstream.invalid" in endpoint.requests[-1].path
         monkeypatch.setenv("SCILLM_PROXY", proxy)
         _forget_environment()
-        assert ask(api_base="http://upstream.invalid/o/echo/v1").text == "hi"
+        assert ask(api_base="http://upstream.invalid/v1").text.startswith("The")
         monkeypatch.delenv("SCILLM_PROXY")
         monkeypatch.setenv("HTTP_PROXY", proxy)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         _forget_environment()
-        assert ask(api_base="http://upstream.invalid/o/echo/v1").text == "hi"
+        assert ask(api_base="http://upstream.invalid/v1").text.startswith("The")
         assert ask("echo").text == "hi"
         assert "invalid" not in endpoint.requests[-1].path
         monkeypatch.undo()
@@ -341,7 +357,9 @@ class TransportConformance(Suite):
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
-    def test_a_closed_kernel_can_be_used_again(self, kernel: Kernel, ask: Callable[..., Any]) -> None:
+    def test_a_closed_kernel_can_be_used_again(
+        self, kernel: Kernel, ask: Callable[..., Any]
+    ) -> None:
         """``close`` gives back connections; the next call opens new ones."""
         ask()
         kernel.close()
@@ -351,7 +369,7 @@ class TransportConformance(Suite):
         """Its connection is dropped, and the next call is not disturbed."""
 
         async def main() -> None:
-            hanging = kernel.acompletion("probe/m", ASK, api_base=endpoint.url("shang-idcancel"))
+            hanging = kernel.acompletion("probe/m", ASK, api_base=endpoint.url("hang"))
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(hanging, 0.2)
             answer = await kernel.acompletion("probe/m", ASK, api_base=endpoint.url("echo"))
@@ -363,7 +381,9 @@ class TransportConformance(Suite):
         """The server sees the connection close."""
 
         async def main() -> None:
-            stream = await kernel.acompletion("probe/m", ASK, api_base=endpoint.url("sendless"), stream=True)
+            stream = await kernel.acompletion(
+                "probe/m", ASK, api_base=endpoint.url("endless"), stream=True
+            )
             seen = 0
             async for _ in stream:
                 seen += 1
@@ -371,9 +391,9 @@ class TransportConformance(Suite):
                     break
             await stream.aclose()
 
-        before = endpoint.disconnections
+        before = endpoint.open_connections
         asyncio.run(main())
-        assert endpoint.wait_for(lambda: endpoint.disconnections > before)
+        assert endpoint.wait_until(lambda seen: seen.open_connections <= before)
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
     def test_a_forked_child_can_call(self, kernel: Kernel, endpoint: Endpoint) -> None:
@@ -383,7 +403,9 @@ class TransportConformance(Suite):
         base = endpoint.url("echo")
         assert kernel.completion("probe/m", ASK, api_base=base).text == "hi"
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of any fork with threads
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # 3.12 warns of any fork with threads
             pid = os.fork()
         if pid == 0:
             signal.alarm(20)
