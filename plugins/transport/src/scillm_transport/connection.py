@@ -117,7 +117,7 @@ def _without_password(address: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def tls_context(verify: bool | str = True) -> ssl.SSLContext:
+def tls_context(verify: bool | str) -> ssl.SSLContext:
     """Return the process's TLS context for *verify*; making one costs tens of milliseconds.
 
     Raises:

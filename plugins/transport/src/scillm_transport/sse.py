@@ -56,6 +56,8 @@ class Frames:
             yield b"\n".join(self._data)
 
     def _lines(self, text: bytes) -> Iterator[bytes]:
+        if self._is_first:
+            self._is_first, text = False, text.removeprefix(_BOM)
         for line in text.split(b"\n"):
             if not line:
                 if self._data:
@@ -70,9 +72,6 @@ class Frames:
 
     def _with_plain_line_ends(self, block: bytes) -> bytes:
         r"""Turn ``\r\n`` and ``\r`` into ``\n``, also where the pair is cut between blocks."""
-        if self._is_first and block:
-            self._is_first = False
-            block = block.removeprefix(_BOM)
         if self._ends_with_cr and block.startswith(b"\n"):
             block = block[1:]
         if b"\r" in block:
