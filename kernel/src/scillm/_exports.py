@@ -1,7 +1,7 @@
 """Names that plugins lend to ``scillm``: one entry-point group, no plugin known here.
 
-``Router = "scillm_router:Router"`` makes ``from scillm import Router`` work, and
-``"extras.codex" = "scillm_codex_agent.extras"`` makes ``from scillm.extras.codex import chat``.
+``Mine = "scillm_mine:Mine"`` makes ``from scillm import Mine`` work, and
+``"extras.mine" = "scillm_mine.extras"`` makes ``from scillm.extras.mine import chat``.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Call:
     """What the caller asked.
 
     Attributes:
-        model: Name as the caller wrote it, such as ``"openai/gpt-4o"``; ``""`` names none.
+        model: Name as the caller wrote it, such as ``"provider/model"``; ``""`` names none.
         messages: Chat messages, oldest first.
         operation: ``"chat"``, ``"embedding"`` or ``"models"``.
         params: Parameters by OpenAI name; unset ones are absent, never None.
@@ -112,7 +112,7 @@ class Call:
     def model_for(self, *providers: str) -> str | None:
         """Return the model's own id if this call names one of *providers*, else None.
 
-        ``"groq/llama-3"`` names groq; so does ``custom_llm_provider="groq"``, which leaves
+        ``"mine/some-model"`` names mine; so does ``custom_llm_provider="mine"``, which leaves
         the rest of the name alone but for a prefix that repeats the provider.
         """
         prefix, slash, rest = self.model.partition("/")

@@ -150,7 +150,7 @@ def _unknown_argument(plugins: Plugins, name: str) -> str:
 
 def _model(model: str | None) -> str:
     if model is not None and not isinstance(model, str):
-        raise BadRequestError(f"model={model!r} is not a name: give text such as 'openai/gpt-4o'")
+        raise BadRequestError(f"model={model!r} is not a name: give text such as 'provider/model'")
     return (model or MODEL.value()).strip()
 
 

@@ -1,4 +1,4 @@
-"""Every error scillm raises; the names are those that users of openai and litellm expect.
+"""Every error scillm raises; the names are those that users of other clients expect.
 
 ::
 

@@ -40,6 +40,9 @@ def test_nothing_set_is_direct_and_checked():
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "other.com, .api.example.com"}, URL, None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, URL, None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "ample.com"}, URL, "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1"}, "http://127.0.0.1:8080/v1", None),
+        ({"ALL_PROXY": "http://p:1"}, "http://localhost/v1", None),
+        ({"ALL_PROXY": "http://p:1"}, "http://[::1]:80/v1", None),
         ({"HTTPS_PROXY": "http://p:1", "SCILLM_PROXY": "http://q:2"}, URL, "http://q:2"),
     ],
 )

@@ -19,16 +19,31 @@ def prepare_request(call, route):
         return None
     frames = "sse" if call.stream else "json"
     body = {"say": call.messages[-1]["content"], **call.params}
-    return Request(route=route, url="echo:", body=body, read=_read, frames=frames, headers=call.headers)
+    return Request(
+        route=route, url="echo:", body=body, read=_read, frames=frames, headers=call.headers
+    )
 
 
 def _read(frame):
     raw = json.loads(frame)
-    usage = {"prompt_tokens": 1, "completion_tokens": raw["tokens"], "total_tokens": raw["tokens"] + 1}
+    usage = {
+        "prompt_tokens": 1,
+        "completion_tokens": raw["tokens"],
+        "total_tokens": raw["tokens"] + 1,
+    }
     choice = {"index": 0, "finish_reason": raw["end"]}
     if "piece" in raw:
-        return [Chunk({"choices": [{**choice, "delta": {"content": raw["piece"]}}], "usage": usage})]
-    return [Response({"choices": [{**choice, "message": {"role": "assistant", "content": raw["said"]}}], "usage": usage})]
+        return [
+            Chunk({"choices": [{**choice, "delta": {"content": raw["piece"]}}], "usage": usage})
+        ]
+    return [
+        Response(
+            {
+                "choices": [{**choice, "message": {"role": "assistant", "content": raw["said"]}}],
+                "usage": usage,
+            }
+        )
+    ]
 
 
 @hookimpl

@@ -37,6 +37,7 @@ SSL_VERIFY: Setting[bool | str] = Setting(
     help="true, false, or the path of a bundle of CA certificates; else SSL_CERT_FILE, SSL_CERT_DIR",
 )
 CONNECTION_SETTINGS: tuple[Setting[Any], ...] = (PROXY, SSL_VERIFY)
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PROXY_VARIABLES = ("https_proxy", "http_proxy", "all_proxy", "no_proxy")
 
 
@@ -105,6 +106,8 @@ def _proxy_for(url: str, told: tuple[str | None, ...]) -> str | None:
     from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # only a machine with a proxy pays for it
 
     parts = urlsplit(url)
+    if parts.hostname in _LOOPBACK:
+        return None  # a proxy has another loopback than we
     https, http, every, exempt = told
     if exempt and proxy_bypass_environment(parts.netloc.rpartition("@")[2], {"no": exempt}):
         return None

@@ -95,6 +95,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop what is being played to a client that is gone."""
+        if self._transport is not None:
+            self._transport.close()  # Python 3.10 warns if only the TLS peer did
         self._transport = None
         self._ledger.open.discard(self)
         if self._player is not None:

@@ -1,0 +1,80 @@
+"""Which of litellm's names are served, and by what of ours."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # spelled so that importing typing is not paid for here
+if TYPE_CHECKING:
+    from typing import Any
+
+ERRORS = frozenset(
+    "APIConnectionError APIError APIResponseValidationError AuthenticationError BadRequestError "
+    "ConflictError ContentPolicyViolationError ContextWindowExceededError InternalServerError "
+    "NotFoundError PermissionDeniedError RateLimitError ServiceUnavailableError Timeout "
+    "UnprocessableEntityError UnsupportedParamsError".split()
+)
+"""The names of ``litellm.exceptions``."""
+
+RENAMED = {
+    "APIResponseValidationError": "InvalidResponse",
+    "CustomStreamWrapper": "Stream",
+    "ModelResponse": "Response",
+    "ModelResponseStream": "Chunk",
+}
+"""litellm's name to ours, where they differ; every other name is the same."""
+
+MODULES = frozenset({"exceptions", "extras"})
+"""The modules below ``litellm`` that there are."""
+
+
+def load(name: str) -> Any:
+    """Return what ``litellm.<name>`` stands for.
+
+    Raises:
+        AttributeError: Neither scillm nor an installed plugin has it; says who would.
+    """
+    if name.startswith("_"):
+        raise AttributeError(f"module 'litellm' has no attribute {name!r}", name=name)
+    from importlib import import_module
+
+    if name in MODULES:
+        return import_module(f"litellm.{name}")
+    try:
+        return getattr(import_module("scillm"), RENAMED.get(name, name))
+    except AttributeError as error:
+        raise AttributeError(missing(name), name=name) from error
+
+
+def load_error(name: str) -> Any:
+    """Return what ``litellm.exceptions.<name>`` stands for.
+
+    Raises:
+        AttributeError: scillm raises no such error.
+    """
+    if name in ERRORS:
+        return load(name)
+    raise AttributeError(
+        f"module 'litellm.exceptions' has no attribute {name!r}: scillm raises "
+        + ", ".join(sorted(ERRORS)),
+        name=name,
+    )
+
+
+def missing(name: str) -> str:
+    """Say that ``litellm.<name>`` is not served, and which distribution would bring it."""
+    from importlib import import_module
+
+    try:
+        import_module(f"scillm.{name}")
+    except ImportError as error:  # scillm itself knows what to say of a name that is not there
+        why = str(error)
+    else:
+        why = f"'scillm.{name}' is a module of scillm's own: import it from there"
+    return f"'litellm.{name}' is not served by scillm-litellm-compat: {why}"
+
+
+def served() -> set[str]:
+    """Return every public name that ``litellm`` has: litellm's, scillm's and what plugins lend."""
+    import scillm
+
+    theirs = {name for name in dir(scillm) if not name.startswith("_")}
+    return theirs | ERRORS | MODULES | set(RENAMED)

@@ -1,0 +1,180 @@
+"""HTTP by Rust's reqwest, asked before aiohttp and httpx.
+
+``SCILLM_DISABLE_PYREQWEST=1`` leaves every request, and ``SCILLM_FORCE_HTTPX_STREAM=1`` every
+stream, to the next transport; both are read when a kernel is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import math
+import time
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from scillm import Setting, hookimpl
+from scillm.settings import boolean
+from scillm_transport import (
+    CONNECTION_SETTINGS,
+    Connection,
+    Outgoing,
+    Pools,
+    Reply,
+    connection_for,
+    sender,
+    tls_context,
+)
+
+if TYPE_CHECKING:
+    from pyreqwest.client import Client, ClientBuilder
+    from pyreqwest.response import Response
+    from scillm import Call, Request, Sender
+
+KEEP_ALIVE_S = 15.0
+LAST_PAUSE_S = 0.05
+DISABLE = Setting(
+    name="DISABLE_PYREQWEST", default=False, read=boolean, help="leave every request to aiohttp"
+)
+FORCE_HTTPX_STREAM = Setting(
+    name="FORCE_HTTPX_STREAM", default=False, read=boolean, help="leave every stream to httpx"
+)
+
+
+@frozen
+class _Way(Connection):
+    """What a client is made for: reqwest fixes TLS and these deadlines for its lifetime."""
+
+    connect_s: float | None = None
+    abandoned_s: float | None = None
+    is_tls: bool = False
+
+
+class Pyreqwest:
+    """The transport plugin; holds the clients of one kernel."""
+
+    ORDER = 880
+    SETTINGS: tuple[Setting[Any], ...] = (*CONNECTION_SETTINGS, DISABLE, FORCE_HTTPX_STREAM)
+
+    def __init__(self) -> None:
+        import pyreqwest  # noqa: F401  # so that `scillm plugins` says at once where there is none
+
+        self._pools: Pools[Client] = Pools(_open, _close)
+        frames = () if DISABLE.value() else ("json",) if FORCE_HTTPX_STREAM.value() else ("json", "sse")
+        self._frames: tuple[str, ...] = frames
+
+    @hookimpl
+    def send(self, call: Call, request: Request) -> Sender | None:
+        """Take any request with an ``http`` or ``https`` address, unless told not to."""
+        if request.frames not in self._frames or not request.url.startswith(("http://", "https://")):
+            return None
+        connection = connection_for(call, request.url)
+
+        async def exchange(outgoing: Outgoing) -> Reply:
+            return await _exchange(self._pools.client(_way(connection, outgoing)), outgoing)
+
+        return sender(exchange, _explain)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._pools.aclose()
+
+
+def _way(connection: Connection, outgoing: Outgoing) -> _Way:
+    """Return what the client must be made for, coarse enough that there are few of them."""
+    connect_s, read_s = outgoing.request.timeouts.connect_s, outgoing.request.timeouts.read_s
+    return _Way(
+        connection.proxy,
+        connection.verify,
+        connect_s and math.ceil(connect_s * 10) / 10,
+        # pyreqwest 0.15 detaches a request whose waiting task is cancelled, and lets it run on;
+        # this ends it. When cancelling aborts the request, this field may go.
+        read_s and 2.0 ** math.ceil(math.log2(read_s)),
+        outgoing.url.startswith("https://") or (connection.proxy or "").startswith("https://"),
+    )
+
+
+def _open(way: Connection) -> Client:
+    from pyreqwest.client import ClientBuilder  # only a process that sends pays for it
+    from pyreqwest.proxy import ProxyBuilder
+
+    _pause_at_exit()
+    assert isinstance(way, _Way)  # Pools knows it as the Connection that it also is
+    builder = ClientBuilder().follow_redirects(False).referer(False).no_proxy()
+    builder = builder.pool_idle_timeout(timedelta(seconds=KEEP_ALIVE_S))
+    if way.connect_s:
+        builder = builder.connect_timeout(timedelta(seconds=way.connect_s))
+    if way.abandoned_s:
+        builder = builder.read_timeout(timedelta(seconds=way.abandoned_s))
+    if way.proxy:
+        builder = builder.proxy(ProxyBuilder.all(way.proxy))
+    return _trusting(builder, way).build()
+
+
+@cache
+def _pause_at_exit() -> None:
+    """Let pyreqwest's thread leave Python first: 0.15 aborts a process that ends on an answer."""
+    atexit.register(time.sleep, LAST_PAUSE_S)
+
+
+def _trusting(builder: ClientBuilder, way: _Way) -> ClientBuilder:
+    if way.verify is False or not way.is_tls:
+        return builder.danger_accept_invalid_certs(True)  # unused without TLS, and 4 ms cheaper
+    for certificate in tls_context(way.verify).get_ca_certs(binary_form=True):
+        builder = builder.add_root_certificate_der(certificate)
+    return builder
+
+
+async def _close(client: Client) -> None:
+    await client.close()
+
+
+async def _exchange(client: Client, outgoing: Outgoing) -> Reply:
+    read_s = outgoing.request.timeouts.read_s
+    sending = client.request(outgoing.method, outgoing.url).headers(dict(outgoing.headers))
+    if outgoing.body:
+        sending = sending.body_bytes(outgoing.body)
+    # A limit above 0 makes it wait for that many bytes before it hands over the first.
+    streamed = sending.streamed_read_buffer_limit(0).build_streamed()
+    async with asyncio.timeout(read_s):
+        reply = await streamed.__aenter__()
+    blocks = _blocks(reply, read_s)
+
+    async def aclose() -> None:
+        await blocks.aclose()
+        await streamed.__aexit__(None, None, None)  # drops a connection not read to its end
+
+    return Reply(reply.status, reply.headers, blocks, aclose)
+
+
+async def _blocks(reply: Response, read_s: float | None) -> AsyncGenerator[bytes, None]:
+    reader = reply.body_reader
+    while True:
+        async with asyncio.timeout(read_s):
+            block = await reader.read_chunk()
+        if block is None:
+            return
+        yield bytes(block)
+
+
+def _explain(error: Exception, outgoing: Outgoing) -> Exception:
+    from pyreqwest.exceptions import PyreqwestError
+
+    is_theirs = isinstance(error, PyreqwestError)
+    if isinstance(error, TimeoutError) and (is_theirs or not str(error)):
+        # pyreqwest 0.15 calls deadlines of other phases "connection timeout" too.
+        timeouts = outgoing.request.timeouts
+        told = f"connect {timeouts.connect_s} s, read {timeouts.read_s} s"
+        return TimeoutError(f"{outgoing.url} let a deadline pass: {told}")
+    if is_theirs:
+        return ConnectionError(f"the exchange with {outgoing.url} failed: {_said(error)}")
+    return error
+
+
+def _said(error: Any) -> str:
+    """Return what a pyreqwest error says, with its causes, which alone tell what happened."""
+    causes = (getattr(error, "details", None) or {}).get("causes") or ()
+    return ": ".join([error.message, *(cause["message"] for cause in causes)])

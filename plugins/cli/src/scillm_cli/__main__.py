@@ -1,0 +1,5 @@
+"""``python -m scillm_cli`` is ``scillm``."""
+
+from scillm_cli import main
+
+main()

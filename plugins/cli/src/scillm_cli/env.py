@@ -1,0 +1,146 @@
+"""``scillm env``: every setting, its value, and where the value comes from."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import asdict, frozen
+
+from scillm_cli.group import kernel_of
+from scillm_cli.terminal import address, table, tell
+
+if TYPE_CHECKING:
+    from scillm import Kernel, Setting
+
+
+@frozen(kw_only=True)
+class Row:
+    """One setting as it is in force.
+
+    Attributes:
+        plugin: Whose it is; ``"kernel"`` for the kernel's own.
+        variable: The environment variable to set.
+        value: The value in force, ``"***"`` for a secret, None if there is none.
+        source: ``"environment"``, ``".env"`` or ``"default"``.
+        legacy: The ``LITELLM_`` name that the value came by, or None.
+        option: The argument of ``completion()`` that wins over it, or None.
+        help: What it means.
+        problem: Why the value is not valid, or None.
+    """
+
+    plugin: str
+    variable: str
+    value: Any
+    source: str
+    legacy: str | None
+    option: str | None
+    help: str
+    problem: str | None
+
+
+@click.command()
+@click.option("--json", "is_json", is_flag=True, help="Print an array of objects.")
+@click.pass_context
+def env(ctx: click.Context, is_json: bool) -> None:  # noqa: FBT001  # click passes options by name
+    """Show every setting, its value, and where that comes from.
+
+    Exits with 1 if a variable holds what its setting does not accept.
+    """
+    kernel, problem = _kernel(ctx)
+    found = list(rows(kernel))
+    if is_json:
+        import json
+
+        click.echo(json.dumps([asdict(row) for row in found], indent=2, default=str))
+    else:
+        _print(found)
+    problems = [row.problem for row in found if row.problem]
+    for said in filter(None, [problem, *problems]):
+        tell(f"Error: {said}")
+    if problem or problems:
+        ctx.exit(1)
+
+
+def _kernel(ctx: click.Context) -> tuple[Kernel | None, str]:
+    """Return the kernel, or why there is none: a variable that blocks plugins may be wrong too."""
+    try:
+        return kernel_of(ctx), ""
+    except ValueError as error:
+        return None, str(error)
+
+
+def rows(kernel: Kernel | None) -> Iterator[Row]:
+    """Read every setting of the kernel and of each active plugin, outermost plugin first."""
+    from scillm.settings import KERNEL_SETTINGS
+
+    owned: list[tuple[str, Setting[Any]]] = [("kernel", setting) for setting in KERNEL_SETTINGS]
+    if kernel is not None:
+        for plugin in kernel.plugins.active():
+            name = kernel.plugins.manager.get_name(plugin) or "?"
+            owned += [(name, setting) for setting in getattr(plugin, "SETTINGS", ())]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the row itself says `legacy`
+        yield from [_row(name, setting) for name, setting in owned]
+
+
+def _row(plugin: str, setting: Setting[Any]) -> Row:
+    set_by = setting.lookup()
+    if set_by and not setting.prefix and not set_by[1]:
+        set_by = None  # another's variable that is set to nothing counts as unset
+    value, problem = _value(setting) if set_by else (setting.default, None)
+    variable, source = (set_by[0], set_by[2]) if set_by else (setting.variable, "default")
+    return Row(
+        plugin=plugin,
+        variable=setting.variable,
+        value=_shown(setting, value),
+        source=source,
+        legacy=variable if variable != setting.variable else None,
+        option=setting.option,
+        help=setting.help,
+        problem=problem,
+    )
+
+
+def _value(setting: Setting[Any]) -> tuple[Any, str | None]:
+    try:
+        return setting.value(), None
+    except ValueError as error:
+        if setting.is_secret:  # a reader's words may quote what it read
+            return (
+                None,
+                f"{setting.variable} is not valid; its text is not shown. Correct or unset it.",
+            )
+        found = setting.lookup()
+        return (found[1] if found else None), str(error)
+
+
+def _shown(setting: Setting[Any], value: Any) -> Any:
+    if setting.is_secret:
+        return "***" if value else None
+    return address(value) if isinstance(value, str) else value
+
+
+def _print(found: list[Row]) -> None:
+    lines = table((row.variable, _text(row), _origin(row), _meaning(row)) for row in found)
+    plugin = ""
+    for row, line in zip(found, lines, strict=True):
+        if row.plugin != plugin:
+            plugin = row.plugin
+            click.echo(plugin)
+        click.echo(f"  {line}")
+
+
+def _text(row: Row) -> str:
+    return "(not set)" if row.value is None or row.value == "" else str(row.value)
+
+
+def _origin(row: Row) -> str:
+    source = f"{row.source} ({row.legacy})" if row.legacy else row.source
+    return f"{source}, not valid" if row.problem else source
+
+
+def _meaning(row: Row) -> str:
+    return f"{row.help} [argument {row.option}=]" if row.option else row.help

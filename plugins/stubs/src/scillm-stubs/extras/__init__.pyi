@@ -1,0 +1,1 @@
+# Written by `python plugins/stubs/generate.py`; do not edit.

@@ -1,0 +1,21 @@
+"""Names that plugins lend are typed by the generated stubs: checked by mypy, never run."""
+
+from typing import Any
+
+from typing_extensions import assert_type
+
+from scillm import Response
+from scillm.extras.codex import chat
+
+
+def a_lent_function_has_the_types_of_its_plugin() -> None:
+    """Without the stubs this would be Any, and the second call no error."""
+    assert_type(chat([{"role": "user", "content": "hi"}]), dict[str, Any])
+    chat([], model=7)  # type: ignore[arg-type]  # the error that must be seen
+
+
+def the_kernels_own_modules_are_still_visible() -> None:
+    """A partial stub leaves to the package what it does not name."""
+    from scillm.answers import Response as Own
+
+    assert_type(Own, type[Response])
