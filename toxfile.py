@@ -44,10 +44,11 @@ def tox_extend_envs() -> Iterable[str]:
 def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
     """Give each environment the part of its configuration that depends on the plugins."""
     dist_folder = core_conf["work_dir"] / "distributions"
+    everything = _installs([*_editable(DISTS.values()), *_test_groups(DISTS.values())])
     loaders = {
         "kernel": _installs(_editable([DISTS[KERNEL]])),
         "build": _build(dist_folder),
-        **dict.fromkeys((*STACKS, "types", "docs", "bench"), _installs(_editable(DISTS.values()))),
+        **dict.fromkeys((*STACKS, "types", "docs", "bench"), everything),
         **{env: _plugin(dist, state.conf.pos_args(None) or ()) for env, dist in PLUGINS.items()},
     }
     for env, values in loaders.items():
@@ -56,10 +57,8 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
 
 def _plugin(dist: Dist, arguments: tuple[str, ...]) -> dict[str, object]:
     """One distribution with its declared closure and the test kit, and its own tests."""
-    ours = workspace.closure(DISTS, dist.name, KIT, *dist.optional)
-    wanted = ["pytest>=9.0", *_editable(ours)]
-    if dist.has_test_group:
-        wanted += ["--group", f"{dist.path}/pyproject.toml:test"]
+    ours = workspace.closure(DISTS, dist.name, KIT, *dist.optional, *dist.tested_with)
+    wanted = ["pytest>=9.0", *_editable(ours), *_test_groups([dist])]
     return {
         "description": f"tests of {dist.path}, with only what it declares installed",
         "labels": ["check"],
@@ -80,6 +79,11 @@ def _installs(wanted: Iterable[str]) -> dict[str, object]:
 
 def _editable(dists: Iterable[Dist]) -> list[str]:
     return [argument for dist in dists for argument in ("-e", f"./{dist.path}")]
+
+
+def _test_groups(dists: Iterable[Dist]) -> list[str]:
+    files = [f"{dist.path}/pyproject.toml" for dist in dists if dist.test_requirements]
+    return [argument for file in files for argument in ("--group", f"{file}:test")]
 
 
 def _build(folder: Path) -> dict[str, object]:

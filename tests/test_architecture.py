@@ -23,7 +23,17 @@ VERSION = workspace.read(ROOT).project["version"]
 BROUGHT_ALONG = "scillm-http"
 
 # Folders and providers whose names are also words that the kernel has every reason to say.
-ORDINARY_WORDS = {"cli", "dialects", "echo", "http", "local", "openai", "stubs", "transport"}
+ORDINARY_WORDS = {
+    "cli",
+    "dialects",
+    "echo",
+    "http",
+    "local",
+    "openai",
+    "stubs",
+    "together",
+    "transport",
+}
 
 # Where os.environ may be read besides the kernel's settings, and why.
 READS_ENVIRONMENT: dict[str, str] = {}
@@ -121,8 +131,8 @@ def test_a_distribution_depends_on_the_kernel_and_on_libraries_alone(dist: Dist)
 
 def test_the_kernel_names_no_plugin() -> None:
     """It knows neither their packages nor their providers, in code or in prose."""
-    packages = {package for dist in PLUGINS for package in dist.packages}
-    names = packages | {dist.name for dist in PLUGINS} | provider_names() | folder_names()
+    names = {name for d in PLUGINS for name in (d.name, d.folder.name, *d.packages)}
+    names = (names | provider_names()) - ORDINARY_WORDS
     said = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(names, key=len, reverse=True))})(?![\w-])")
 
     found = [
@@ -135,19 +145,12 @@ def test_the_kernel_names_no_plugin() -> None:
     assert found == []
 
 
-def folder_names() -> set[str]:
-    """The plugins' folders, without those that are ordinary words."""
-    return {dist.folder.name for dist in PLUGINS} - ORDINARY_WORDS
-
-
 def provider_names() -> set[str]:
-    """The providers that plugins answer for, without those that are ordinary words."""
+    """The providers that plugins answer for."""
     group = "scillm.plugins"
     lines = [line for dist in PLUGINS for line in dist.entry_points(group).items()]
     plugins = [EntryPoint(name, value, group).load() for name, value in lines]
-    return {
-        name for plugin in plugins for name in getattr(plugin, "PROVIDERS", ())
-    } - ORDINARY_WORDS
+    return {name for plugin in plugins for name in getattr(plugin, "PROVIDERS", ())}
 
 
 def targets(node: ast.Assign | ast.AnnAssign) -> set[str]:
@@ -160,10 +163,15 @@ def targets(node: ast.Assign | ast.AnnAssign) -> set[str]:
 def test_every_folder_has_the_same_entries(dist: Dist) -> None:
     """Whoever knows one plugin's folder knows all of them."""
     absent = [entry for entry in COMMON_ENTRIES if not any(dist.folder.glob(entry))]
-    packages = [path for path in dist.folder.glob("src/*") if path.name != "__pycache__"]
+    untyped = [package for package in dist.packages if not typed(dist, package)]
 
     assert absent == []
-    assert len(packages) == 1
+    assert untyped == []
+
+
+def typed(dist: Dist, package: str) -> bool:
+    """Whether type checkers look into one of its packages."""
+    return (dist.folder / "src" / package / "py.typed").is_file()
 
 
 @every_plugin
@@ -173,7 +181,7 @@ def test_a_plugins_names_follow_from_its_folder(dist: Dist) -> None:
     name = folder if folder == "pytest-scillm" else f"scillm-{folder}"
 
     assert dist.name == name
-    assert set(dist.packages) <= {name.replace("-", "_")}
+    assert not dist.packages or name.replace("-", "_") in dist.packages
 
 
 @every_dist

@@ -12,12 +12,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from sybil import Document, Example, Sybil
+from sybil.parsers.myst import CodeBlockParser
+
 import scillm
 from scillm import FailureKind, errors, hookspecs, kernel
 from scillm.plugins import HOOKS
 from scillm.settings import KERNEL_SETTINGS
-from sybil import Document, Example, Sybil
-from sybil.parsers.myst import CodeBlockParser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -30,6 +30,7 @@ class Retry:
 
 @pytest.fixture
 def plugins(echo):
+    """A provider and a strategy with an option."""
     return Kernel.of(echo, Retry()).plugins
 
 

@@ -26,7 +26,8 @@ def site(tmp_path):
     _dist(
         tmp_path,
         "scillm-lender",
-        "[scillm.plugins]\nlender = lender\n[scillm.exports]\nLentRouter = lender:LentRouter\nextras.lent = lender_extras\nextras.lent_helper = lender_extras:chat\nos = os\n",
+        "[scillm.plugins]\nlender = lender\n[scillm.exports]\nLentRouter = lender:LentRouter\n"
+        "extras.lent = lender_extras\nextras.lent_helper = lender_extras:chat\nos = os\n",
     )
 
     def run(code, **environment):
@@ -49,7 +50,10 @@ def _dist(folder, name, entries):
 def test_a_lent_name_is_imported_from_scillm(site):
     """A class, and a whole module under its own name."""
     assert (
-        site("from scillm import LentRouter, os; import lender; print(LentRouter is lender.LentRouter, os.sep)")
+        site(
+            "from scillm import LentRouter, os; import lender; "
+            "print(LentRouter is lender.LentRouter, os.sep)"
+        )
         == "True /"
     )
 
@@ -58,7 +62,9 @@ def test_a_lent_module_is_found_below_extras(site):
     """One module object under two names, sub-modules too."""
     assert (
         site(
-            "from scillm.extras.lent import chat; import scillm.extras.lent.deep as d, lender_extras, scillm.extras.lent as c; print(chat(), d.X, c is lender_extras, c.__spec__.name)"
+            "from scillm.extras.lent import chat; import scillm.extras.lent.deep as d; "
+            "import lender_extras, scillm.extras.lent as c; "
+            "print(chat(), d.X, c is lender_extras, c.__spec__.name)"
         )
         == "hi 1 True lender_extras"
     )

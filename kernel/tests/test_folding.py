@@ -11,12 +11,14 @@ TOP = {"id": "c", "created": 1, "model": "m"}
 
 
 def chunk(delta=None, finish=None, index=0, **top):
+    """Make a chunk of one choice."""
     return Chunk(
         {**TOP, "choices": [{"index": index, "delta": delta or {}, "finish_reason": finish}], **top}
     )
 
 
 def message(*chunks):
+    """Fold these chunks, and an end, to a message."""
     return fold([*chunks, chunk(finish="stop")]).choices[0].message
 
 
@@ -298,4 +300,4 @@ def _pieces(choice, data):
 
 def _cuts(text, data):
     places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=3)))
-    return [text[a:b] for a, b in zip([0, *places], [*places, len(text)])]
+    return [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]

@@ -9,7 +9,7 @@ def _loaded(code):
         [
             sys.executable,
             "-c",
-            f"import sys; before = set(sys.modules); {code}; print(*sorted(set(sys.modules) - before))",
+            f"import sys; old = set(sys.modules); {code}; print(*sorted(set(sys.modules) - old))",
         ],
         capture_output=True,
         text=True,

@@ -68,7 +68,7 @@ def test_an_async_stream_has_aclose_and_a_final_response(kernel):
 
 @pytest.mark.parametrize("leave", ["aclose", "with"])
 def test_leaving_a_stream_early_closes_the_sender(echoing, whole, leave):
-    """Walking away gives the connection back at once, and ``response`` says that it is not whole."""
+    """Walking away gives the connection back at once; ``response`` says that it is not whole."""
     echo = echoing(*unfold(whole("abc")))
     kernel = Kernel.of(echo)
 
@@ -247,7 +247,7 @@ def test_no_transport(echoing):
 
 
 def test_a_plugin_that_breaks_the_rules_is_named(echo):
-    """A wrong type or an exception inside a hook is a PluginError, not a traceback of the kernel."""
+    """A wrong type or an exception inside a hook is a PluginError, not the kernel's traceback."""
 
     class Wrong:
         __name__ = "wrong"

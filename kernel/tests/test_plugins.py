@@ -8,10 +8,9 @@ from scillm.plugins import Plugins
 
 
 def _plugin(name, order=None, **hooks):
-    made = type(
+    return type(
         name, (), {"__name__": name, **({"ORDER": order} if order is not None else {}), **hooks}
     )()
-    return made
 
 
 def _tracing(name, seen, order=None):
@@ -75,7 +74,7 @@ def test_an_unknown_argument_of_a_hook_is_refused():
 class _Entry:
     def __init__(self, name, load, dist="scillm-x 1"):
         self.name, self.load, self.group = name, load, "scillm.plugins"
-        self.dist = type("Dist", (), dict(zip(("name", "version"), dist.split())))()
+        self.dist = type("Dist", (), dict(zip(("name", "version"), dist.split(), strict=True)))()
 
 
 @pytest.fixture

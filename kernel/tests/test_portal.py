@@ -103,7 +103,7 @@ def _in_child(work):
         signal.alarm(20)
         try:
             os._exit(0 if work() else 1)
-        except BaseException:
+        finally:
             os._exit(2)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 

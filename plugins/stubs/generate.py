@@ -96,7 +96,7 @@ def root_pyproject(root: Path, dists: dict[str, Dist]) -> str:
     regions = {
         "dependencies": {"dependencies": _pins(defaults, version)},
         "extras": extras(own, dists, defaults),
-        "workspace": {"workspace": [*dists]},
+        "workspace": {"workspace": [*dists, *tests_need(dists)]},
     }
     blocks = {name: _toml(table) for name, table in regions.items()}
     blocks["sources"] = "".join(
@@ -122,8 +122,14 @@ def extras(own: Dist, dists: dict[str, Dist], defaults: list[Dist]) -> dict[str,
     plugins = [d.name for d in first_party(dists) if d.is_plugin]
     brought = [d for d in workspace.closure(dists, *plugins) if d not in defaults]
     tools = dict.fromkeys(_flat(own.pyproject["dependency-groups"], "dev", without="workspace"))
-    dev = [*_pins(list(dists.values()), version), *tools]
-    return {**named, "all": _pins(brought, version), "dev": dev}
+    dev = dict.fromkeys((*_pins(list(dists.values()), version), *tools, *tests_need(dists)))
+    return {**named, "all": _pins(brought, version), "dev": [*dev]}
+
+
+def tests_need(dists: dict[str, Dist]) -> list[str]:
+    """Return what the folders' tests need of other people's distributions."""
+    lines = (line for dist in dists.values() for line in dist.test_requirements)
+    return sorted({line for line in lines if workspace.requirement_name(line) not in dists})
 
 
 def _flat(groups: dict[str, list[Any]], name: str, *, without: str) -> list[str]:

@@ -54,12 +54,20 @@ class Dist:
 
     @property
     def optional(self) -> tuple[str, ...]:
-        """The names of the distributions that its extras and its test group declare."""
+        """The names of the distributions that its extras declare."""
         extras = self.project.get("optional-dependencies", {}).values()
-        lines = [line for extra in extras for line in extra]
-        groups = self.pyproject.get("dependency-groups", {})
-        lines += [line for line in groups.get("test", ()) if isinstance(line, str)]
-        return tuple(map(requirement_name, lines))
+        return tuple(requirement_name(line) for extra in extras for line in extra)
+
+    @property
+    def test_requirements(self) -> tuple[str, ...]:
+        """The lines of its ``[dependency-groups] test``: what its tests need besides."""
+        lines = self.pyproject.get("dependency-groups", {}).get("test", ())
+        return tuple(line for line in lines if isinstance(line, str))
+
+    @property
+    def tested_with(self) -> tuple[str, ...]:
+        """The names of what its tests need besides."""
+        return tuple(map(requirement_name, self.test_requirements))
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -81,11 +89,6 @@ class Dist:
     def has_tests(self) -> bool:
         """Whether its folder has tests."""
         return any(self.folder.glob("tests/**/test_*.py"))
-
-    @property
-    def has_test_group(self) -> bool:
-        """Whether it names what its tests need in ``[dependency-groups] test``."""
-        return "test" in self.pyproject.get("dependency-groups", {})
 
     def entry_points(self, group: str) -> dict[str, str]:
         """Return its entry points of one group, object references by name."""

@@ -106,7 +106,7 @@ _STREAM = {"chunks": STREAM_CHUNKS}
 
 METRICS: Mapping[str, Metric] = {
     "import": Metric(
-        "python -c 'import scillm' beside python -c ''", "import", 10, ("bare", "scillm")
+        "python -c 'import scillm' beside python -c ''", "import", 20, ("bare", "scillm")
     ),
     "first": Metric("first completed call of a cold process", "first", 1, _SYNC),
     "seq": Metric("sync calls, one at a time", "seq", 500, _SYNC),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import subprocess
 import tempfile
 import time
@@ -86,17 +87,19 @@ def _import(python: str, client: str, n: int) -> Mapping[str, float]:
     variables = _variables(client)
     code = "pass" if client == "bare" else "import scillm"
     _output([python, "-c", code], variables)  # files into the page cache
-    wall_s, cpu_s = 0.0, 0.0
+    begin_s, before_s = time.perf_counter(), _children_cpu_s()
     for _ in range(n):
-        begin_s, before = time.perf_counter(), os.times()
         _output([python, "-c", code], variables)
-        after = os.times()
-        wall_s += time.perf_counter() - begin_s
-        cpu_s += after.children_user + after.children_system
-        cpu_s -= before.children_user + before.children_system
+    wall_s, cpu_s = time.perf_counter() - begin_s, _children_cpu_s() - before_s
     count = f"import sys; before = set(sys.modules); {code}; print(len(set(sys.modules) - before))"
     added = int(_output([python, "-c", count], variables))
     return {"wall_us": wall_s / n * 1e6, "cpu_us": cpu_s / n * 1e6, "added_modules": added}
+
+
+def _children_cpu_s() -> float:
+    """CPU seconds of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _output(command: list[str], variables: Mapping[str, str]) -> str:

@@ -67,11 +67,14 @@ def main() -> None:
     environments.make(venvs, {"endpoint", *(CLIENTS[client].environment for _, client in pairs)})
     count = given.rounds or (2 if given.quick else 5)
     rows: list[rounds.Row] = []
-    with rounds.endpoint(venvs) as origin:
-        for row in rounds.run(venvs, origin, pairs, count, is_quick=given.quick):
-            rows.append(row)
-            _say(row)
-    _write(given.output, report.Results(rows), _about(venvs, pairs, count))
+    try:
+        with rounds.endpoint(venvs) as origin:
+            for row in rounds.run(venvs, origin, pairs, count, is_quick=given.quick):
+                rows.append(row)
+                _say(row)
+    finally:  # a run that is interrupted reports what it has
+        if rows:
+            _write(given.output, report.Results(rows), _about(venvs, pairs, count))
 
 
 def _list(pairs: list[tuple[str, str]]) -> None:

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 import pytest
 
@@ -22,26 +24,26 @@ WHOLE = {"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason":
 
 
 @pytest.fixture(scope="module")
-def server():
+def server() -> Iterator[Endpoint]:
     """An endpoint of this module's own, so that its connections can be counted."""
     with Endpoint() as started:
         yield started
 
 
 @pytest.fixture
-def kernel():
+def kernel() -> Iterator[Kernel]:
     """A kernel of the transport and a provider."""
     with Kernel.of(Pyreqwest(), OpenaiProbe()) as made:
         yield made
 
 
 @pytest.fixture
-def canned():
+def canned() -> Iterator[Callable[..., tuple[str, list[str]]]]:
     """A server that gives one answer, whatever it is asked; returns its address and what it got."""
     listener = socket.create_server(("127.0.0.1", 0))
-    asked = []
+    asked: list[str] = []
 
-    def start(*headers, body):
+    def start(*headers: str, body: bytes) -> tuple[str, list[str]]:
         lines = ["HTTP/1.1 200 OK", "content-type: application/json", *headers]
         head = "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode()
         threading.Thread(target=_answer, args=(listener, asked, head + body), daemon=True).start()
@@ -51,7 +53,7 @@ def canned():
     listener.close()
 
 
-def _answer(listener, asked, answer):
+def _answer(listener: socket.socket, asked: list[str], answer: bytes) -> None:
     connection, _ = listener.accept()
     with connection:
         while received := connection.recv(65536):
@@ -59,7 +61,7 @@ def _answer(listener, asked, answer):
             connection.sendall(answer)
 
 
-def request(frames):
+def request(frames: Literal["json", "sse"]) -> Request:
     """A request that any HTTP transport takes."""
     route = Route(provider="probe", model="m")
     return Request(route=route, url="http://127.0.0.1:9/v1", read=lambda _: (), frames=frames)
@@ -73,26 +75,29 @@ def request(frames):
         ("SCILLM_UNRELATED", set()),
     ],
 )
-def test_what_a_setting_takes_away_is_left_to_the_next_transport(monkeypatch, variable, left):
+def test_what_a_setting_takes_away_is_left_to_the_next_transport(
+    monkeypatch: pytest.MonkeyPatch, variable: str, left: set[str]
+) -> None:
     """None from ``send`` means "not mine"."""
     monkeypatch.setenv(variable, "1")
     plugin = Pyreqwest()
 
-    refused = {
-        frames for frames in ("json", "sse") if plugin.send(Call(), request(frames)) is None
-    }
+    asked = {"json": request("json"), "sse": request("sse")}
+    refused = {frames for frames, one in asked.items() if plugin.send(Call(), one) is None}
 
     assert refused == left
 
 
-def test_it_is_asked_before_the_transports_of_the_default_set():
+def test_it_is_asked_before_the_transports_of_the_default_set() -> None:
     """By its place; `scillm plugins` shows it."""
     info = Kernel.of(Pyreqwest()).plugins.infos["Pyreqwest"]
 
     assert (info.order, info.hooks) == (880, ("send",))
 
 
-def test_the_first_event_is_there_before_the_second_is_sent(kernel, server):
+def test_the_first_event_is_there_before_the_second_is_sent(
+    kernel: Kernel, server: Endpoint
+) -> None:
     """Nothing waits until a buffer is full; leaving then drops the connection."""
     stream = kernel.completion("probe/m", ASK, api_base=server.url("sstall"), stream=True)
 
@@ -103,18 +108,18 @@ def test_the_first_event_is_there_before_the_second_is_sent(kernel, server):
     assert server.wait_until(lambda it: it.open_connections == 0)
 
 
-def test_a_request_that_nobody_waits_for_any_more_ends(kernel, server):
-    """pyreqwest itself would keep it, and its connection, until the server answers."""
+def test_a_request_that_nobody_waits_for_any_more_ends(kernel: Kernel, server: Endpoint) -> None:
+    """By itself pyreqwest would keep it, and its connection, until the server answers."""
     timeouts = Timeouts(total_s=0.2, read_s=0.25)
 
-    with pytest.raises(Timeout, match="within 0.2 s"):
+    with pytest.raises(Timeout, match=r"within 0\.2 s"):
         kernel.completion("probe/m", ASK, api_base=server.url("shang"), timeout=timeouts)
 
     assert server.open_connections == 1
     assert server.wait_until(lambda it: it.open_connections == 0, timeout_s=2)
 
 
-def test_deadlines_that_hardly_differ_share_connections(kernel, server):
+def test_deadlines_that_hardly_differ_share_connections(kernel: Kernel, server: Endpoint) -> None:
     """A strategy that hands on what is left of a budget must not open a client per call."""
     server.reset()
 
@@ -124,7 +129,7 @@ def test_deadlines_that_hardly_differ_share_connections(kernel, server):
     assert server.connections == 1
 
 
-def test_a_cookie_is_not_kept(kernel, canned):
+def test_a_cookie_is_not_kept(kernel: Kernel, canned: Callable[..., tuple[str, list[str]]]) -> None:
     """One kernel may call for several users."""
     base, asked = canned("set-cookie: user=1", body=json.dumps(WHOLE).encode())
 
@@ -134,7 +139,9 @@ def test_a_cookie_is_not_kept(kernel, canned):
     assert [("cookie" in head, "referer" in head) for head in asked] == [(False, False)] * 2
 
 
-def test_an_answer_that_is_compressed_unasked_is_read(kernel, canned):
+def test_an_answer_that_is_compressed_unasked_is_read(
+    kernel: Kernel, canned: Callable[..., tuple[str, list[str]]]
+) -> None:
     """Some gateways do not heed accept-encoding."""
     base, asked = canned("content-encoding: gzip", body=gzip.compress(json.dumps(WHOLE).encode()))
 
@@ -155,8 +162,10 @@ with Endpoint() as server:
 """
 
 
-def test_a_process_that_ends_on_an_answer_ends_well():
+def test_a_process_that_ends_on_an_answer_ends_well() -> None:
     """Without the pause at exit about one in ten aborts."""
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], check=False, capture_output=True, text=True
+    )
 
     assert (done.stdout, done.stderr, done.returncode) == ("hi\n", "", 0)

@@ -81,9 +81,8 @@ def _named(hook: Any, call: Call, inner: Sender) -> Sender:
         try:
             async with aclosing(inner(request)) as events:
                 async for event in events:
-                    if is_first:
-                        is_first, event = False, event.served(request.route)
-                    yield event
+                    yield event.served(request.route) if is_first else event
+                    is_first = False
         except APIError as error:
             if error.llm_provider:
                 raise
@@ -127,7 +126,7 @@ def _of_status(request: Request, error: StatusError) -> Failure:
 
 
 def _openai_error(text: str) -> tuple[str, str | None]:
-    """Return message and code out of ``{"error": {"message", "type", "code"}}`` or what is like it."""
+    """Return message and code out of ``{"error": {"message", "code"}}`` or what is like it."""
     import json  # only errors pay for it
 
     try:

@@ -33,7 +33,7 @@ def is_blocked(plugin: str) -> str:
 
 def table() -> dict[str, list[EntryPoint]]:
     """Return what is lent, by name; read once per process."""
-    global _table
+    global _table  # noqa: PLW0603  # one table per process, read when first needed
     if _table is None:
         from importlib.metadata import entry_points
 

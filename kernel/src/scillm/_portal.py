@@ -23,7 +23,7 @@ _loop: asyncio.AbstractEventLoop | None = None
 
 def loop() -> asyncio.AbstractEventLoop:
     """Return the running loop of all sync calls; started on first use."""
-    global _loop
+    global _loop  # noqa: PLW0603  # one loop per process, started when first needed
     with _lock:
         if _loop is None:
             _loop = asyncio.new_event_loop()
@@ -128,7 +128,7 @@ async def _fill(
                 if room.waiting >= room.ahead:
                     room.freed.clear()
                     await room.freed.wait()
-    except BaseException as error:  # the taker raises it: this task has nobody to tell
+    except BaseException as error:  # noqa: BLE001  # the taker raises it: this task has nobody to tell
         last = error
     finally:
         ready.put((False, last))

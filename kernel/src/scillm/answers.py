@@ -301,7 +301,8 @@ class ChunkChoice(
 
 class CompletionTokensDetails(
     View,
-    fields="accepted_prediction_tokens audio_tokens reasoning_tokens rejected_prediction_tokens text_tokens",
+    fields="accepted_prediction_tokens audio_tokens reasoning_tokens "
+    "rejected_prediction_tokens text_tokens",
 ):
     """What the answer's tokens were spent on."""
 
@@ -318,7 +319,8 @@ class PromptTokensDetails(
 
 class Usage(
     View,
-    fields="completion_tokens prompt_tokens total_tokens completion_tokens_details prompt_tokens_details",
+    fields="completion_tokens prompt_tokens total_tokens completion_tokens_details "
+    "prompt_tokens_details",
     views={
         "completion_tokens_details": CompletionTokensDetails,
         "prompt_tokens_details": PromptTokensDetails,
@@ -376,7 +378,8 @@ A = TypeVar("A", bound=Answer)
 
 class Response(
     Answer,
-    fields="id choices created model object metadata moderation service_tier system_fingerprint usage",
+    fields="id choices created model object metadata moderation service_tier "
+    "system_fingerprint usage",
     views={"choices": Choice, "usage": Usage},
 ):
     """A whole answer, in the shape of OpenAI's ``chat.completion``.
@@ -400,7 +403,8 @@ class Response(
 
 class Chunk(
     Answer,
-    fields="id choices created model object moderation obfuscation service_tier system_fingerprint usage",
+    fields="id choices created model object moderation obfuscation service_tier "
+    "system_fingerprint usage",
     views={"choices": ChunkChoice, "usage": Usage},
 ):
     """A piece of an answer, in the shape of OpenAI's ``chat.completion.chunk``."""

@@ -21,7 +21,7 @@ _kernel: Kernel | None = None
 
 def kernel() -> Kernel:
     """Return the process's default kernel: every installed plugin that is not blocked."""
-    global _kernel
+    global _kernel  # noqa: PLW0603  # one default kernel per process, made when first needed
     with _lock:
         if _kernel is None:
             _kernel = Kernel.installed()
@@ -45,7 +45,7 @@ def completion(model: str | None = None, messages: Messages = (), **arguments: A
 
     Args:
         model: ``"provider/model"``, or the provider's own name together with
-            *custom_llm_provider*; None takes ``SCILLM_MODEL``, else the default that is installed.
+            *custom_llm_provider*; None takes ``SCILLM_MODEL``, else the default installed.
         messages: Chat messages in OpenAI's shape, oldest first; mappings or answers' messages.
         custom_llm_provider: Provider, named apart from the model.
         api_base: Address of the provider (also *base_url*), with or without ``/v1`` at the end.
@@ -95,7 +95,7 @@ def embedding(model: str, input: str | Iterable[Any], **arguments: Any) -> Embed
     Args:
         model: ``"provider/model"``.
         input: One text, or several, or token ids.
-        **arguments: As in ``completion``, and OpenAI's ``dimensions``, ``encoding_format``, ``user``.
+        **arguments: As in ``completion``; ``dimensions``, ``encoding_format``, ``user``.
     """
     return kernel().embedding(model, input, **arguments)
 

@@ -54,7 +54,7 @@ class Timeouts:
             return value or _NO_TIMEOUTS_GIVEN
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
             raise BadRequestError(
-                f"timeout={value!r} is not a time: give seconds greater than 0, or scillm.Timeouts(...)"
+                f"timeout={value!r} is not a time: give seconds greater than 0, or a Timeouts"
             )
         return _uniform(float(value))
 
@@ -149,7 +149,7 @@ class Request:
         body: JSON object to send, or None for no body.
         method: HTTP method.
         headers: Lower-case names; a value that must not be seen is a Secret.
-        frames: How a transport cuts the answer: ``"json"``, one body; ``"sse"``, server-sent events.
+        frames: How a transport cuts the answer: ``"json"``, one body; ``"sse"``, events.
         end: The frame that says a stream is over.
         timeouts: How long to wait.
         max_bytes: The longest body, or single frame of a stream, that is accepted.
@@ -215,10 +215,11 @@ class Request:
             yield from self.read(frame)
         except (ScillmError, StatusError):
             raise
-        except Exception as error:  # a reader may fail in any way on bytes that nobody vouches for
+        except Exception as error:  # noqa: BLE001  # on bytes that nobody vouches for, in any way
             shown = self.redact(frame[:200].decode("utf-8", "replace"))
             raise InvalidResponse(
-                f"{self.route.provider} sent what cannot be read as an answer ({_reason(error)}): {shown!r}"
+                f"{self.route.provider} sent what cannot be read as an answer "
+                f"({_reason(error)}): {shown!r}"
             ) from None
 
     def redact(self, text: str) -> str:

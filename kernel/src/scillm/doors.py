@@ -71,7 +71,7 @@ _ARGUMENTS = [
 _SECRET_WORDS = ("key", "auth", "token", "secret", "cookie")
 
 
-def chat(
+def chat(  # noqa: PLR0913  # the arguments of a user, by name
     plugins: Plugins,
     model: str | None = None,
     messages: Iterable[Mapping[str, Any]] = (),
@@ -173,22 +173,18 @@ def _message(place: int, message: Any) -> Mapping[str, Any]:
         )
     role, content = message.get("role"), message.get("content")
     if not isinstance(role, str) or not role:
-        raise BadRequestError(
-            f"{where} has role {role!r}: it must be text such as 'user' or 'system'"
-        )
+        raise BadRequestError(f"{where} has role {role!r}: it must be text like 'user' or 'system'")
     if type(content) is str:
         return message if type(message) is dict else plain(message)
     if isinstance(content, (list, tuple)):
         for number, part in enumerate(content):
             if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
                 raise BadRequestError(
-                    f"{where}['content'][{number}] is {part!r:.80}: a part is a mapping with a type, "
-                    "such as {'type': 'text', 'text': '...'}"
+                    f"{where}['content'][{number}] is {part!r:.80}: a part is a mapping "
+                    "with a type, such as {'type': 'text', 'text': '...'}"
                 )
     elif content is not None and not isinstance(content, str):
-        raise BadRequestError(
-            f"{where} has content {content!r:.80}: it must be text or a list of parts"
-        )
+        raise BadRequestError(f"{where} has content {content!r:.80}: it must be text or parts")
     return message if type(message) is dict else plain(message)
 
 
@@ -222,8 +218,8 @@ def _headers(headers: Mapping[str, str] | None) -> dict[str, str | Secret]:
             raise BadRequestError(
                 f"extra_headers[{name!r}] is a {type(value).__name__}: it must be text"
             )
-        hide = isinstance(value, str) and any(word in lower for word in _SECRET_WORDS)
-        found[lower] = Secret(value) if hide else value
+        is_secret = any(word in lower for word in _SECRET_WORDS)
+        found[lower] = Secret(value) if isinstance(value, str) and is_secret else value
     return found
 
 

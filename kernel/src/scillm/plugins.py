@@ -112,7 +112,7 @@ class Plugins:
             try:
                 loaded = entry.load()
                 yield _Found(entry.name, dist, loaded() if isinstance(loaded, type) else loaded)
-            except Exception as error:  # one broken plugin must not take the others down
+            except Exception as error:  # noqa: BLE001  # one broken plugin must not take the others down
                 self._record(_Found(entry.name, dist, None), state=_failed(error))
 
     def _register(self, found: Iterable[_Found]) -> None:

@@ -58,7 +58,7 @@ class Secret:
 
 
 def redact(text: str, secrets: Iterable[object]) -> str:
-    """Return *text* with stars for each Secret among *secrets*, whole and without its first word."""
+    """Return *text* with stars for each Secret, whole and without its first word."""
     for secret in secrets:
         if isinstance(secret, Secret) and secret._value:
             for part in (secret._value, secret._value.rpartition(" ")[2]):

@@ -114,7 +114,7 @@ def dotenv() -> Mapping[str, str]:
     named = os.environ.get("SCILLM_DOTENV")
     if named == "0":
         return {}
-    path = named or _nearest_dotenv(os.getcwd())
+    path = named or _nearest_dotenv()
     if path is None:
         return {}
     from dotenv import dotenv_values  # only a machine with a .env pays for this import
@@ -123,15 +123,12 @@ def dotenv() -> Mapping[str, str]:
     return {name: text for name, text in values.items() if text is not None}
 
 
-def _nearest_dotenv(folder: str) -> str | None:
-    while True:
-        path = os.path.join(folder, ".env")
-        if os.path.isfile(path):
-            return path
-        parent = os.path.dirname(folder)
-        if parent == folder:
-            return None
-        folder = parent
+def _nearest_dotenv() -> str | None:
+    from pathlib import Path  # once per process, and slow to import
+
+    here = Path.cwd()
+    found = (folder / ".env" for folder in (here, *here.parents))
+    return next((str(path) for path in found if path.is_file()), None)
 
 
 DOTENV = Setting(name="DOTENV", default="", help="path of the .env file; 0 reads none")

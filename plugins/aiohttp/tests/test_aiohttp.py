@@ -1,6 +1,7 @@
 """aiohttp passes what every transport must, and steps aside when told to."""
 
 import pytest
+
 from pytest_scillm import TransportConformance
 from scillm import Call, Request, Route
 from scillm_aiohttp import Aiohttp

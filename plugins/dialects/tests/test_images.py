@@ -45,7 +45,7 @@ def test_what_is_no_image_is_refused(tmp_path):
         image(b"%PDF-1.7")
     with pytest.raises(BadRequestError, match="cannot be read: No such file"):
         image(tmp_path / "none.png")
-    with pytest.raises(BadRequestError, match="more than 20971520: make it smaller"):
+    with pytest.raises(BadRequestError, match="more than 20971520: shrink it"):
         image(PNG + b"0" * MAX_IMAGE_BYTES)
 
 

@@ -78,7 +78,7 @@ def _same(ours, theirs):
             _same(getattr(ours, name), getattr(theirs, name))
     elif isinstance(theirs, list):
         assert len(ours) == len(theirs)
-        for our, their in zip(ours, theirs):
+        for our, their in zip(ours, theirs, strict=True):
             _same(our, their)
     else:
         assert ours == theirs
@@ -90,7 +90,7 @@ def test_every_chunk_equals_the_official_one(client, path):
     theirs = list(client(path).chat.completions.create(model="m", messages=ASK, stream=True))
     ours = list(_chunks(path))
     assert [c.model_dump() for c in ours] == [c.model_dump() for c in theirs]
-    for our, their in zip(ours, theirs):
+    for our, their in zip(ours, theirs, strict=True):
         _same(our, their)
 
 

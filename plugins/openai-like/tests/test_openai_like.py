@@ -1,5 +1,7 @@
 """Any OpenAI-compatible endpoint."""
 
+from typing import ClassVar
+
 import pytest
 
 import scillm_openai_like
@@ -14,7 +16,7 @@ class TestOpenaiLike(ProviderConformance):
     """An address of the caller's."""
 
     plugin, model = scillm_openai_like, "openai_like/some/model"
-    arguments = {"api_base": "http://127.0.0.1:9"}
+    arguments: ClassVar = {"api_base": "http://127.0.0.1:9"}
 
 
 class TestOpenai(ProviderConformance):

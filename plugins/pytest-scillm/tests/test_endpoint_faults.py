@@ -238,12 +238,12 @@ def test_an_answer_that_does_not_come(endpoint, client, ask, step):
 def test_a_slow_body(ask):
     """The head is there at once."""
     begin = time.perf_counter()
-    answer = ask("slow-pause150")
+    answer = ask("slow-pause400")
     head_s = time.perf_counter() - begin
     answer.read()
 
-    assert head_s < 0.14
-    assert time.perf_counter() - begin > 0.14
+    assert head_s < 0.3
+    assert time.perf_counter() - begin > 0.39
 
 
 def test_latency_is_kept(ask):

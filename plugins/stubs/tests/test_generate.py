@@ -161,3 +161,15 @@ def test_a_stub_that_no_plugin_asks_for_any_more_is_removed(checkout: Path) -> N
     (checkout / "plugins/codex/pyproject.toml").unlink()
 
     assert "extras/codex.pyi" not in stubs_of(checkout)
+
+
+def test_what_a_folders_tests_need_is_in_the_developers_group(checkout: Path) -> None:
+    """The one environment of daily work runs every folder's tests, with ours left to folders."""
+    add(checkout, "plugins/http", "scillm-http")
+    with (checkout / "plugins/http/pyproject.toml").open("a") as file:
+        file.write('[dependency-groups]\ntest = ["trustme>=1.2", "scillm-kernel"]\n')
+
+    generate.main([], checkout)
+
+    groups = workspace.read(checkout, checkout).pyproject["dependency-groups"]
+    assert groups["workspace"] == ["scillm-kernel", "scillm-http", "trustme>=1.2"]

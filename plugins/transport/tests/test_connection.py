@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 
 import pytest
+
 from scillm import BadRequestError, Call
 from scillm_transport import Connection, connection_for, tls_context
 from scillm_transport.connection import reread_environment
@@ -41,7 +42,7 @@ def test_nothing_set_is_direct_and_checked():
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, URL, None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "ample.com"}, URL, "http://p:1"),
         ({"HTTP_PROXY": "http://p:1"}, "http://127.0.0.1:8080/v1", None),
-        ({"ALL_PROXY": "http://p:1"}, "http://localhost/v1", None),
+        ({"SCILLM_PROXY": "http://p:1"}, "http://localhost/v1", None),
         ({"ALL_PROXY": "http://p:1"}, "http://[::1]:80/v1", None),
         ({"HTTPS_PROXY": "http://p:1", "SCILLM_PROXY": "http://q:2"}, URL, "http://q:2"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from scillm import InvalidResponse
 from scillm_transport import Frames
 
@@ -45,20 +46,29 @@ def test_events_are_cut_as_the_protocol_says(text, data):
 line = st.text(st.characters(blacklist_characters="\r\n", blacklist_categories=["Cs"]), max_size=8)
 
 
-@given(st.lists(st.lists(line, min_size=1, max_size=3), max_size=5), st.sampled_from(LINE_ENDS), st.data())
+@given(
+    st.lists(st.lists(line, min_size=1, max_size=3), max_size=5),
+    st.sampled_from(LINE_ENDS),
+    st.data(),
+)
 def test_any_cut_gives_the_same_events(events, end, data):
     """Blocks may break a line, a pair of line ends, a character."""
     text = b"".join(
         b"".join(b"data: " + part.encode() + end for part in parts) + end for parts in events
     )
     places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
-    blocks = [text[a:b] for a, b in zip([0, *places], [*places, len(text)])]
+    blocks = [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]
     assert _read(blocks) == ["\n".join(parts).encode() for parts in events]
 
 
 @pytest.mark.parametrize(
     "blocks",
-    [[b"data: " + b"x" * 200], [b"data: x"] + [b"x" * 10] * 20, [b"data: x\n"] * 40, [b": x\n" + b"y" * 200]],
+    [
+        [b"data: " + b"x" * 200],
+        [b"data: x"] + [b"x" * 10] * 20,
+        [b"data: x\n"] * 40,
+        [b": x\n" + b"y" * 200],
+    ],
 )
 def test_an_event_is_bounded(blocks):
     """By its line, its lines, or what comes without a line end."""

@@ -1,58 +1,55 @@
 """A provider that says back what it was asked: the smallest plugin there is."""
 
 import json
+from collections.abc import AsyncGenerator
 
-from scillm import Chunk, Request, Response, Route, hookimpl
+from scillm import Call, Chunk, Event, Request, Response, Route, Sender, hookimpl
 
 PROVIDERS = ("echo",)
 
 
 @hookimpl
-def resolve_model(call):
+def resolve_model(call: Call) -> Route | None:
+    """Take models of ``echo/``."""
     model = call.model_for("echo")
     return None if model is None else Route(provider="echo", model=model)
 
 
 @hookimpl
-def prepare_request(call, route):
+def prepare_request(call: Call, route: Route) -> Request | None:
+    """Send the last message, and the parameters as they are."""
     if route.provider != "echo":
         return None
-    frames = "sse" if call.stream else "json"
-    body = {"say": call.messages[-1]["content"], **call.params}
     return Request(
-        route=route, url="echo:", body=body, read=_read, frames=frames, headers=call.headers
+        route=route,
+        url="echo:",
+        body={"say": call.messages[-1]["content"], **call.params},
+        read=_read,
+        frames="sse" if call.stream else "json",
+        headers=call.headers,
     )
 
 
-def _read(frame):
+def _read(frame: bytes) -> list[Event]:
     raw = json.loads(frame)
-    usage = {
-        "prompt_tokens": 1,
-        "completion_tokens": raw["tokens"],
-        "total_tokens": raw["tokens"] + 1,
-    }
+    tokens = raw["tokens"]
+    usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1}
     choice = {"index": 0, "finish_reason": raw["end"]}
     if "piece" in raw:
-        return [
-            Chunk({"choices": [{**choice, "delta": {"content": raw["piece"]}}], "usage": usage})
-        ]
-    return [
-        Response(
-            {
-                "choices": [{**choice, "message": {"role": "assistant", "content": raw["said"]}}],
-                "usage": usage,
-            }
-        )
-    ]
+        delta = {"content": raw["piece"]}
+        return [Chunk({"choices": [{**choice, "delta": delta}], "usage": usage})]
+    message = {"role": "assistant", "content": raw["said"]}
+    return [Response({"choices": [{**choice, "message": message}], "usage": usage})]
 
 
 @hookimpl
-def send(request):
+def send(request: Request) -> Sender | None:
+    """Carry out its own requests: there is no service behind them."""
     return _send if request.url == "echo:" else None
 
 
-async def _send(request):
-    text = str(request.body["say"])
+async def _send(request: Request) -> AsyncGenerator[Event, None]:
+    text = str((request.body or {})["say"])
     answer = {"said": text, "tokens": len(text.split()), "end": "stop"}
     for event in request.events(json.dumps(answer).encode()):
         yield event

@@ -18,19 +18,19 @@ if TYPE_CHECKING:  # what tools see; at run time __getattr__ below does the same
     from scillm import APIError as APIError
     from scillm import AuthenticationError as AuthenticationError
     from scillm import BadRequestError as BadRequestError
-    from scillm import Chunk as ModelResponseStream
+    from scillm import Chunk as _Chunk
     from scillm import ConflictError as ConflictError
     from scillm import ContentPolicyViolationError as ContentPolicyViolationError
     from scillm import ContextWindowExceededError as ContextWindowExceededError
     from scillm import EmbeddingResponse as EmbeddingResponse
     from scillm import InternalServerError as InternalServerError
-    from scillm import InvalidResponse as APIResponseValidationError
+    from scillm import InvalidResponse as _InvalidResponse
     from scillm import NotFoundError as NotFoundError
     from scillm import PermissionDeniedError as PermissionDeniedError
     from scillm import RateLimitError as RateLimitError
-    from scillm import Response as ModelResponse
+    from scillm import Response as _Response
     from scillm import ServiceUnavailableError as ServiceUnavailableError
-    from scillm import Stream as CustomStreamWrapper
+    from scillm import Stream as _Stream
     from scillm import Timeout as Timeout
     from scillm import UnprocessableEntityError as UnprocessableEntityError
     from scillm import UnsupportedParamsError as UnsupportedParamsError
@@ -38,6 +38,11 @@ if TYPE_CHECKING:  # what tools see; at run time __getattr__ below does the same
     from scillm import aembedding as aembedding
     from scillm import completion as completion
     from scillm import embedding as embedding
+
+    APIResponseValidationError = _InvalidResponse
+    CustomStreamWrapper = _Stream
+    ModelResponse = _Response
+    ModelResponseStream = _Chunk
 
 finder.install()
 sys.modules[__name__].__class__ = switches.Litellm

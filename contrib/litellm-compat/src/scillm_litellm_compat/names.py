@@ -7,10 +7,24 @@ if TYPE_CHECKING:
     from typing import Any
 
 ERRORS = frozenset(
-    "APIConnectionError APIError APIResponseValidationError AuthenticationError BadRequestError "
-    "ConflictError ContentPolicyViolationError ContextWindowExceededError InternalServerError "
-    "NotFoundError PermissionDeniedError RateLimitError ServiceUnavailableError Timeout "
-    "UnprocessableEntityError UnsupportedParamsError".split()
+    [
+        "APIConnectionError",
+        "APIError",
+        "APIResponseValidationError",
+        "AuthenticationError",
+        "BadRequestError",
+        "ConflictError",
+        "ContentPolicyViolationError",
+        "ContextWindowExceededError",
+        "InternalServerError",
+        "NotFoundError",
+        "PermissionDeniedError",
+        "RateLimitError",
+        "ServiceUnavailableError",
+        "Timeout",
+        "UnprocessableEntityError",
+        "UnsupportedParamsError",
+    ]
 )
 """The names of ``litellm.exceptions``."""
 

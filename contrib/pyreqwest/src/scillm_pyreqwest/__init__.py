@@ -10,12 +10,13 @@ import asyncio
 import atexit
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
+
 from scillm import Setting, hookimpl
 from scillm.settings import boolean
 from scillm_transport import (
@@ -31,11 +32,15 @@ from scillm_transport import (
 
 if TYPE_CHECKING:
     from pyreqwest.client import Client, ClientBuilder
+    from pyreqwest.exceptions import PyreqwestError
     from pyreqwest.response import Response
+
     from scillm import Call, Request, Sender
 
+T = TypeVar("T")
 KEEP_ALIVE_S = 15.0
 LAST_PAUSE_S = 0.05
+LONGEST_S = 2.0**20  # what is longer, or without end, is as good as twelve days
 DISABLE = Setting(
     name="DISABLE_PYREQWEST", default=False, read=boolean, help="leave every request to aiohttp"
 )
@@ -63,13 +68,14 @@ class Pyreqwest:
         import pyreqwest  # noqa: F401  # so that `scillm plugins` says at once where there is none
 
         self._pools: Pools[Client] = Pools(_open, _close)
-        frames = () if DISABLE.value() else ("json",) if FORCE_HTTPX_STREAM.value() else ("json", "sse")
-        self._frames: tuple[str, ...] = frames
+        self._is_on = not DISABLE.value()
+        self._is_on_for_streams = self._is_on and not FORCE_HTTPX_STREAM.value()
 
     @hookimpl
     def send(self, call: Call, request: Request) -> Sender | None:
         """Take any request with an ``http`` or ``https`` address, unless told not to."""
-        if request.frames not in self._frames or not request.url.startswith(("http://", "https://")):
+        is_on = self._is_on_for_streams if request.frames == "sse" else self._is_on
+        if not is_on or not request.url.startswith(("http://", "https://")):
             return None
         connection = connection_for(call, request.url)
 
@@ -89,10 +95,10 @@ def _way(connection: Connection, outgoing: Outgoing) -> _Way:
     return _Way(
         connection.proxy,
         connection.verify,
-        connect_s and math.ceil(connect_s * 10) / 10,
+        connect_s and math.ceil(min(connect_s, LONGEST_S) * 10) / 10,
         # pyreqwest 0.15 detaches a request whose waiting task is cancelled, and lets it run on;
         # this ends it. When cancelling aborts the request, this field may go.
-        read_s and 2.0 ** math.ceil(math.log2(read_s)),
+        read_s and 2.0 ** math.ceil(math.log2(min(read_s, LONGEST_S))),
         outgoing.url.startswith("https://") or (connection.proxy or "").startswith("https://"),
     )
 
@@ -121,10 +127,11 @@ def _pause_at_exit() -> None:
 
 
 def _trusting(builder: ClientBuilder, way: _Way) -> ClientBuilder:
-    if way.verify is False or not way.is_tls:
-        return builder.danger_accept_invalid_certs(True)  # unused without TLS, and 4 ms cheaper
-    for certificate in tls_context(way.verify).get_ca_certs(binary_form=True):
-        builder = builder.add_root_certificate_der(certificate)
+    if way.verify is False:
+        return builder.danger_accept_invalid_certs(True)
+    if way.is_tls:  # a plain connection must not pay for a bundle of certificates
+        for certificate in tls_context(way.verify).get_ca_certs(binary_form=True):
+            builder = builder.add_root_certificate_der(certificate)
     return builder
 
 
@@ -139,8 +146,7 @@ async def _exchange(client: Client, outgoing: Outgoing) -> Reply:
         sending = sending.body_bytes(outgoing.body)
     # A limit above 0 makes it wait for that many bytes before it hands over the first.
     streamed = sending.streamed_read_buffer_limit(0).build_streamed()
-    async with asyncio.timeout(read_s):
-        reply = await streamed.__aenter__()
+    reply = await _heeded(streamed.__aenter__(), read_s)
     blocks = _blocks(reply, read_s)
 
     async def aclose() -> None:
@@ -152,29 +158,36 @@ async def _exchange(client: Client, outgoing: Outgoing) -> Reply:
 
 async def _blocks(reply: Response, read_s: float | None) -> AsyncGenerator[bytes, None]:
     reader = reply.body_reader
-    while True:
-        async with asyncio.timeout(read_s):
-            block = await reader.read_chunk()
-        if block is None:
-            return
+    while (block := await _heeded(reader.read_chunk(), read_s)) is not None:
         yield bytes(block)
+
+
+async def _heeded(work: Awaitable[T], read_s: float | None) -> T:
+    """Await *work* of pyreqwest, which swallows a cancellation that comes at once with its end."""
+    task = asyncio.current_task()
+    assert task is not None
+    cancels = task.cancelling()
+    async with asyncio.timeout(read_s):
+        done = await work
+    if task.cancelling() > cancels:
+        raise asyncio.CancelledError
+    return done
 
 
 def _explain(error: Exception, outgoing: Outgoing) -> Exception:
     from pyreqwest.exceptions import PyreqwestError
 
-    is_theirs = isinstance(error, PyreqwestError)
-    if isinstance(error, TimeoutError) and (is_theirs or not str(error)):
+    if isinstance(error, TimeoutError) and (isinstance(error, PyreqwestError) or not str(error)):
         # pyreqwest 0.15 calls deadlines of other phases "connection timeout" too.
         timeouts = outgoing.request.timeouts
         told = f"connect {timeouts.connect_s} s, read {timeouts.read_s} s"
         return TimeoutError(f"{outgoing.url} let a deadline pass: {told}")
-    if is_theirs:
+    if isinstance(error, PyreqwestError):
         return ConnectionError(f"the exchange with {outgoing.url} failed: {_said(error)}")
     return error
 
 
-def _said(error: Any) -> str:
-    """Return what a pyreqwest error says, with its causes, which alone tell what happened."""
-    causes = (getattr(error, "details", None) or {}).get("causes") or ()
+def _said(error: PyreqwestError) -> str:
+    """Return the error with its causes, which alone tell what happened."""
+    causes = getattr(error, "details", {}).get("causes") or ()
     return ": ".join([error.message, *(cause["message"] for cause in causes)])

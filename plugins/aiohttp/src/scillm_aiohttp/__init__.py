@@ -93,7 +93,7 @@ async def _exchange(
         allow_redirects=False,
         proxy=connection.proxy,
         ssl=_tls(connection, outgoing.url),
-        timeout=_timeout(request.timeouts, request.frames == "sse"),
+        timeout=_timeout(request.timeouts, is_stream=request.frames == "sse"),
     )
 
     async def aclose() -> None:
@@ -118,7 +118,7 @@ def _url(url: str) -> URL:
 
 
 @lru_cache(maxsize=64)
-def _timeout(timeouts: Timeouts, is_stream: bool) -> aiohttp.ClientTimeout:
+def _timeout(timeouts: Timeouts, *, is_stream: bool) -> aiohttp.ClientTimeout:
     """Return aiohttp's deadlines; a whole answer has one of its own, over all of it."""
     import aiohttp
 

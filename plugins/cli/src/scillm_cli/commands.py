@@ -50,11 +50,11 @@ class Found:
         """Its first line of help, ``""`` if only importing would tell; and why it would fail."""
         try:
             tree = ast.parse(_source(self.entry.module).read_text(encoding="utf-8"))
+            return _help(tree, self.entry.attr), _missing(tree)
         except ImportError as error:
             return "", f"failed: {error}"
         except (OSError, SyntaxError, ValueError):
             return "", ""  # importing it will tell
-        return _help(tree, self.entry.attr), _missing(tree)
 
 
 def found() -> dict[str, Found]:

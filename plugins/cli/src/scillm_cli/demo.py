@@ -100,10 +100,10 @@ def main() -> int:
 def _show() -> None:
     print(f"1. {_head(whole)}print(response.text)")
     print(f"\n{visible(whole().text)}\n")
-    print(f"2. {_head(streamed)}", flush=True)
+    print(f"2. {_head(streamed).rstrip()}\n", flush=True)
     streamed()
     print(f"\n\n3. {_head(structured)}json.loads(response.text)")
-    print(textwrap.indent(f"PERSON = {pformat(PERSON, width=90)}", "    # "))
+    print(textwrap.indent(f"PERSON = {pformat(PERSON, width=90, sort_dicts=False)}", "    # "))
     begun_s = time.monotonic()
     response = structured()
     taken_s = time.monotonic() - begun_s

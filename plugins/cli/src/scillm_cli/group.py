@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scillm_cli import commands
-from scillm_cli.terminal import one_line
+from scillm_cli.terminal import address, one_line
 
 if TYPE_CHECKING:
     from scillm import Kernel
@@ -113,7 +113,7 @@ def _sentence(error: Exception) -> str:
 
     is_meant = isinstance(error, (ScillmError, ValueError, OSError)) and str(error)
     text = str(error) if is_meant else f"{type(error).__name__}: {error}"
-    return one_line(text if is_meant else f"{text} (`scillm --debug ...` shows where)")
+    return one_line(address(text if is_meant else f"{text} (`scillm --debug ...` shows where)"))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

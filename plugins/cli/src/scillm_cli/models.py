@@ -9,7 +9,7 @@ import click
 from attrs import define, field
 
 from scillm_cli.group import kernel_of
-from scillm_cli.terminal import one_line, tell
+from scillm_cli.terminal import address, one_line, tell
 
 if TYPE_CHECKING:
     from scillm import Kernel, Request
@@ -122,7 +122,7 @@ def _request(kernel: Kernel, provider: str, api_base: str | None) -> Request:
     from scillm import BadRequestError, UnknownModelError, doors
 
     hook = kernel.plugins.manager.hook
-    call = doors.models(kernel.plugins, provider, api_base=api_base)
+    call = doors.models(kernel.plugins, provider, **_told(provider, api_base))
     route = hook.resolve_model(call=call)
     request: Request | None = route and hook.prepare_request(call=call, route=route)
     if request is None:
@@ -136,13 +136,18 @@ def _request(kernel: Kernel, provider: str, api_base: str | None) -> Request:
 
 async def _ask(kernel: Kernel, provider: str, api_base: str | None, listing: Listing) -> None:
     try:
-        work = kernel.amodels(provider, api_base=api_base, timeout=WAIT_S)
+        work = kernel.amodels(provider, timeout=WAIT_S, **_told(provider, api_base))
         answer = await asyncio.wait_for(work, WAIT_S)
         listing.models[provider] = [model.to_dict() for model in answer.data]
     except (TimeoutError, asyncio.TimeoutError):  # two classes until Python 3.11
         listing.failed[provider] = f"no answer within {WAIT_S:g} s"
     except Exception as error:  # noqa: BLE001  # what one provider does must not lose the others' lists
         listing.failed[provider] = _why(error)
+
+
+def _told(provider: str, api_base: str | None) -> dict[str, Any]:
+    """Name the provider apart: with an address, a prefix would count as part of the model."""
+    return {"custom_llm_provider": provider, "api_base": api_base}
 
 
 def _name(provider: str, model: dict[str, Any]) -> str:
@@ -152,4 +157,5 @@ def _name(provider: str, model: dict[str, Any]) -> str:
 def _why(error: Exception) -> str:
     from scillm import ScillmError
 
-    return one_line(error if isinstance(error, ScillmError) else f"{type(error).__name__}: {error}")
+    is_meant = isinstance(error, ScillmError)
+    return one_line(address(str(error) if is_meant else f"{type(error).__name__}: {error}"))

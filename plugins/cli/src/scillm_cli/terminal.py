@@ -29,9 +29,13 @@ def one_line(text: object) -> str:
     return visible(" ".join(str(text).split()))
 
 
-def address(url: str) -> str:
-    """Return *url* without the name and password that it may carry."""
-    return _USER_INFO.sub("***", url)
+def address(text: str) -> str:
+    """Return *text* with the name and password of each address in it hidden.
+
+    >>> address("http://ada:word@localhost/v1")
+    'http://***@localhost/v1'
+    """
+    return _USER_INFO.sub("***", text)
 
 
 def write(text: str) -> None:
@@ -41,7 +45,7 @@ def write(text: str) -> None:
 
 def tell(text: object) -> None:
     """Write a note on stderr, where it does not get into what a pipe carries."""
-    click.echo(one_line(text), err=True)
+    click.echo(one_line(address(str(text))), err=True)
 
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from scillm import completion
 
 
-def chat(
+def chat(  # noqa: PLR0913  # OpenAI's parameters, by name
     messages: Iterable[Mapping[str, Any]],
     *,
     model: str = "gpt-5",

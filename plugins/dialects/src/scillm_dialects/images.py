@@ -45,7 +45,7 @@ def _as_data_url(source: str | os.PathLike[str] | bytes) -> str:
     content = source if isinstance(source, bytes) else _read(Path(source))
     if len(content) > MAX_IMAGE_BYTES:
         raise BadRequestError(
-            f"the image has {len(content)} bytes, more than {MAX_IMAGE_BYTES}: make it smaller"
+            f"the image has {len(content)} bytes, more than {MAX_IMAGE_BYTES}: shrink it"
         )
     return f"data:{_media_type(content)};base64,{base64.b64encode(content).decode()}"
 
@@ -56,7 +56,8 @@ def _read(path: Path) -> bytes:
             return file.read(MAX_IMAGE_BYTES + 1)
     except OSError as error:
         raise BadRequestError(
-            f"the image {str(path)!r} cannot be read: {error.strerror}; give a path, an address or bytes"
+            f"the image {str(path)!r} cannot be read: {error.strerror}; "
+            "give a path, an address or bytes"
         ) from error
 
 
@@ -67,5 +68,6 @@ def _media_type(content: bytes) -> str:
         if content.startswith(magic):
             return media_type
     raise BadRequestError(
-        f"the image begins with {content[:8]!r}, which is no PNG, JPEG, GIF or WebP: convert it to one of these"
+        f"the image begins with {content[:8]!r}, which is no PNG, JPEG, GIF or WebP: "
+        "convert it to one of these"
     )

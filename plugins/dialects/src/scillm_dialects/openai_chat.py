@@ -70,7 +70,7 @@ def request(
         route=route,
         url=_below(route.base_url, _PATHS[call.operation]),
         method="GET" if call.operation == "models" else "POST",
-        body=_BODIES[call.operation](call, route, has_stream_usage),
+        body=body(call, route, has_stream_usage=has_stream_usage),
         headers=headers(call, key, is_stream=is_stream),
         frames="sse" if is_stream else "json",
         read=read_chunk if is_stream else _READERS[call.operation],
@@ -96,31 +96,29 @@ def headers(call: Call, key: Secret | None, *, is_stream: bool) -> dict[str, str
     return {**made, **call.headers}
 
 
-def chat_body(call: Call, route: Route, has_stream_usage: bool = False) -> dict[str, Any]:
-    """Return the body of a chat completion."""
-    if not call.messages:
-        raise BadRequestError(
-            "messages is empty: there is nothing to ask; write messages=[{'role': 'user', 'content': '...'}]",
-            llm_provider=route.provider,
-            model=route.model,
-        )
-    body = {"model": route.model, "messages": list(call.messages), **call.params}
-    if call.stream:
-        body["stream"] = True
-        if has_stream_usage:
-            body.setdefault("stream_options", {"include_usage": True})
-    return {**body, **call.extra_body}
+def body(call: Call, route: Route, *, has_stream_usage: bool = False) -> dict[str, Any] | None:
+    """Return the body of any operation, None for one that sends none.
 
-
-def _embedding_body(call: Call, route: Route, _: bool) -> dict[str, Any]:
-    return {"model": route.model, **call.params, **call.extra_body}
-
-
-def _no_body(call: Call, route: Route, _: bool) -> None:
-    return None
-
-
-_BODIES: dict[str, Any] = {"chat": chat_body, "embedding": _embedding_body, "models": _no_body}
+    Raises:
+        BadRequestError: A chat without a message.
+    """
+    if call.operation == "models":
+        return None
+    made: dict[str, Any] = {"model": route.model, **call.params}
+    if call.operation == "chat":
+        made["messages"] = list(call.messages)
+        if not call.messages:
+            raise BadRequestError(
+                "messages is empty: there is nothing to ask; "
+                "write messages=[{'role': 'user', 'content': '...'}]",
+                llm_provider=route.provider,
+                model=route.model,
+            )
+        if call.stream:
+            made["stream"] = True
+            if has_stream_usage:
+                made.setdefault("stream_options", {"include_usage": True})
+    return {**made, **call.extra_body}
 
 
 def read_chat(frame: bytes) -> Iterable[Event]:
@@ -169,7 +167,7 @@ def _check_choice(choice: Any, part: str, frame: bytes) -> None:
 def read_embeddings(frame: bytes) -> Iterable[Event]:
     """Read a list of vectors."""
     raw = _object(frame)
-    _require(isinstance(raw.get("data"), list), "no list of vectors", frame)
+    _check_data(raw, "no list of vectors", frame)
     return (EmbeddingResponse(raw),)
 
 
@@ -179,7 +177,7 @@ def read_models(frame: bytes) -> Iterable[Event]:
     if isinstance(raw, list):
         raw = {"object": "list", "data": raw}
     raw = _checked(raw, frame)
-    _require(isinstance(raw.get("data"), list), "no list of models", frame)
+    _check_data(raw, "no list of models", frame)
     return (ModelList(raw),)
 
 
@@ -206,8 +204,8 @@ def _status_in(error: object) -> int:
     return int(code) if is_status else 500  # type: ignore[arg-type]  # is_status says so
 
 
-def _require(is_so: bool, otherwise: str, frame: bytes) -> None:
-    if not is_so:
+def _check_data(raw: Mapping[str, Any], otherwise: str, frame: bytes) -> None:
+    if type(raw.get("data")) is not list:
         raise InvalidResponse(f"{otherwise}: {_shown(frame)}")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from scillm import hookimpl
 from scillm_transport import (
@@ -93,7 +92,7 @@ def _open(connection: Connection, url: str) -> httpx.AsyncHTTPTransport:
 
     is_tls = url.startswith("https://") or (connection.proxy or "").startswith("https://")
     return httpx.AsyncHTTPTransport(
-        verify=_tls(connection, is_tls),
+        verify=_tls(connection) if is_tls else _no_tls(),
         proxy=connection.proxy,
         trust_env=False,
         limits=httpx.Limits(
@@ -102,12 +101,14 @@ def _open(connection: Connection, url: str) -> httpx.AsyncHTTPTransport:
     )
 
 
-def _tls(connection: Connection, is_tls: bool) -> Any:
-    if is_tls:
-        from scillm_transport import tls_context
+def _tls(connection: Connection) -> Any:
+    from scillm_transport import tls_context
 
-        return tls_context(connection.verify)
-    import ssl  # an empty context: a plain connection must not pay 50 ms for a bundle it never reads
+    return tls_context(connection.verify)
+
+
+def _no_tls() -> Any:
+    import ssl  # an empty context: a plain connection must not pay for a bundle that it never reads
 
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 

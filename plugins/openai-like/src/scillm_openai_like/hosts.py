@@ -1,4 +1,4 @@
-"""Well-known hosts that speak OpenAI's dialect: configuration, not code. Add a row, get a provider."""
+"""Well-known hosts that speak OpenAI's dialect: configuration, not code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Host:
 
     Attributes:
         names: Provider names; the first is the one that answers are marked with.
-        base_url: Where it lives, up to where ``/chat/completions`` begins; ``""`` if the caller says.
+        base_url: Where it lives, up to ``/chat/completions``; ``""`` if the caller says.
         key_variable: Environment variable of its key, or ``""``.
         base_variable: Environment variable that moves it elsewhere, or ``""``.
         has_stream_usage: Whether it tells the usage at the end of a stream when asked to.

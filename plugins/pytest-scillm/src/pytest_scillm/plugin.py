@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_scillm.endpoint import Endpoint
     from pytest_scillm.wire import Wire
     from scillm import Kernel
 
@@ -33,7 +34,7 @@ def scillm_kernel(wire: Wire) -> Callable[..., Kernel]:
 
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[Endpoint]:
-    """A faulty OpenAI-compatible endpoint on loopback; ``endpoint.url(...)`` chooses what it does."""
+    """A faulty OpenAI-compatible endpoint; ``endpoint.url(...)`` chooses what it does."""
     from pytest_scillm.endpoint import Endpoint
 
     with Endpoint() as started:

@@ -19,7 +19,7 @@ class Wire:
     """
 
     __name__ = "wire"
-    ORDER = 450  # before any plugin that sends, so that a provider with a sender of its own can be tried
+    ORDER = 450  # before any plugin that sends, so that any provider can be tried
 
     def __init__(self) -> None:
         self.answers: list[list[bytes] | Exception] = []

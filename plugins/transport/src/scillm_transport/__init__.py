@@ -1,8 +1,9 @@
 """What every HTTP transport of SciLLM shares. A library: no hook, no entry point.
 
 A transport gives two functions: an ``Exchange``, which sends this and gives back status,
-headers and blocks of bytes, and an ``Explain``, which names its errors. ``sender`` makes a
-Sender of them, with framing, deadlines, limits and redirects; ``pools`` keeps its clients per event loop; ``connection`` reads proxies and TLS.
+headers and blocks of bytes, and an ``Explain``, which names its errors. ``sender`` makes a Sender
+of them, with framing, deadlines, limits and redirects; ``Pools`` keeps its clients per event loop;
+``connection_for`` reads proxies and TLS.
 """
 
 from __future__ import annotations

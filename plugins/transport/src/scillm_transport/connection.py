@@ -27,14 +27,14 @@ PROXY: Setting[str | None] = Setting(
     name="PROXY",
     default=None,
     option="proxy",
-    help="address of the proxy for every request; else HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
+    help="address of the proxy for every request; else HTTPS_PROXY and its like",
 )
 SSL_VERIFY: Setting[bool | str] = Setting(
     name="SSL_VERIFY",
     default=True,
     read=_verify,
     option="ssl_verify",
-    help="true, false, or the path of a bundle of CA certificates; else SSL_CERT_FILE, SSL_CERT_DIR",
+    help="true, false, or the path of a bundle of CA certificates",
 )
 CONNECTION_SETTINGS: tuple[Setting[Any], ...] = (PROXY, SSL_VERIFY)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -64,12 +64,10 @@ def connection_for(call: Call, url: str) -> Connection:
     of a call.
     """
     told = _environment(int(time.monotonic()))
-    proxy, verify = (
-        call.options.get("proxy", told.proxy),
-        call.options.get("ssl_verify", told.verify),
-    )
-    if not proxy and told.proxies:
-        proxy = _proxy_for(url, told.proxies)
+    verify = call.options.get("ssl_verify", told.verify)
+    proxy = call.options.get("proxy")
+    if not proxy and (told.proxy or told.proxies):
+        proxy = _proxy_for(url, told)
     if not proxy and verify is True:
         return _DIRECT
     return Connection(_checked(proxy or None), verify)
@@ -102,13 +100,17 @@ def _checked(proxy: str | None) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def _proxy_for(url: str, told: tuple[str | None, ...]) -> str | None:
-    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # only a machine with a proxy pays for it
+def _proxy_for(url: str, told: _Environment) -> str | None:
+    from urllib.request import (  # type: ignore[attr-defined]  # only who has a proxy pays for it
+        proxy_bypass_environment,
+    )
 
     parts = urlsplit(url)
     if parts.hostname in _LOOPBACK:
         return None  # a proxy has another loopback than we
-    https, http, every, exempt = told
+    if told.proxy or not told.proxies:
+        return told.proxy
+    https, http, every, exempt = told.proxies
     if exempt and proxy_bypass_environment(parts.netloc.rpartition("@")[2], {"no": exempt}):
         return None
     return (https if parts.scheme == "https" else http) or every
@@ -120,7 +122,7 @@ def _without_password(address: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def tls_context(verify: bool | str) -> ssl.SSLContext:
+def tls_context(verify: bool | str) -> ssl.SSLContext:  # noqa: FBT001  # a bool or a path
     """Return the process's TLS context for *verify*; making one costs tens of milliseconds.
 
     Raises:
@@ -134,7 +136,8 @@ def tls_context(verify: bool | str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=verify if isinstance(verify, str) else _bundle())
     except (OSError, ssl.SSLError) as error:
         raise BadRequestError(
-            f"ssl_verify={verify!r} is no readable bundle of CA certificates ({error}): give the path of a PEM file"
+            f"ssl_verify={verify!r} is no readable bundle of CA certificates ({error}): "
+            "give the path of a PEM file"
         ) from error
 
 

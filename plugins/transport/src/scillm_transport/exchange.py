@@ -141,22 +141,17 @@ async def _replied(exchange: Exchange, outgoing: Outgoing) -> Reply:
 
 async def _events(request: Request, reply: Reply) -> AsyncGenerator[Event, None]:
     content_type = reply.headers.get("content-type", "")
+    is_finished = False
     if "json" in content_type:  # the server did not stream, or tells an error with a good status
-        events = list(request.events(await _body(reply, request.max_bytes)))
-        if not any(event.is_final for event in events):
-            raise InvalidResponse(
-                "a stream was asked for, and the answer is JSON without an answer in it"
-            )
-        for event in events:
-            yield event
-        return
-    if not content_type.startswith("text/event-stream"):
+        frames = _one(await _body(reply, request.max_bytes))
+    elif content_type.startswith("text/event-stream"):
+        frames = _frames(request, reply)
+    else:
         began = (await _body(reply, request.max_bytes))[:120].decode("utf-8", "replace")
         raise InvalidResponse(
-            f"a stream was asked for, and the answer is {content_type or 'of no content type'}: {began!r}"
+            f"a stream was asked for, and {content_type or 'no content type'} came: {began!r}"
         )
-    is_finished = False
-    async with aclosing(_frames(request, reply)) as frames:
+    async with aclosing(frames):
         async for frame in frames:
             if frame == request.end:
                 is_finished = True
@@ -166,8 +161,13 @@ async def _events(request: Request, reply: Reply) -> AsyncGenerator[Event, None]
                 yield event
     if not is_finished:
         raise InvalidResponse(
-            "the stream stopped short: it has neither a finish_reason nor an end mark, so the answer is not whole"
+            "the stream stopped short: it has neither a finish_reason nor an end mark, "
+            "so the answer is not whole"
         )
+
+
+async def _one(frame: bytes) -> AsyncGenerator[bytes, None]:
+    yield frame
 
 
 async def _frames(request: Request, reply: Reply) -> AsyncGenerator[bytes, None]:
@@ -205,7 +205,7 @@ async def _body(reply: Reply, max_bytes: int, *, must_fit: bool = True) -> bytes
         if size > max_bytes:
             if must_fit:
                 raise InvalidResponse(
-                    f"the answer is longer than {max_bytes} bytes, so it was not read to its end"
+                    f"the answer is longer than {max_bytes} bytes, so it was not read on"
                 )
             break
     return b"".join(blocks)[:max_bytes]
@@ -224,6 +224,7 @@ def _redirected(outgoing: Outgoing, reply: Reply) -> Outgoing:
         else ""
     )
     raise BadRequestError(
-        f"{outgoing.url} redirects ({reply.status}) to {there.scheme}://{there.netloc}{there.path}, and {held}"
-        "the messages are not sent there unasked: if that address is right, pass it as api_base"
+        f"{outgoing.url} redirects ({reply.status}) to "
+        f"{there.scheme}://{there.netloc}{there.path}, and {held}the messages "
+        "are not sent there unasked: if that address is right, pass it as api_base"
     )

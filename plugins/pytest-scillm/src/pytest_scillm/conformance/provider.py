@@ -79,11 +79,11 @@ class ProviderConformance(Suite):
         code = f"import sys, {module}; print(*(set(sys.modules) & set({sorted(HEAVY)!r})))"
         run = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )  # noqa: S603  # our own words
+        )  # our own words
         assert not run.stdout.split(), "import inside the function that needs it"
 
     def test_names_its_providers(self) -> None:
-        """The prefix of its model stands in PROVIDERS, so that a wrong name can be told the right one."""
+        """The prefix of its model stands in PROVIDERS, where the nearest name is looked for."""
         assert self.model.partition("/")[0] in self._plugin().PROVIDERS
 
     def test_leaves_foreign_models_alone(self, kernel: Kernel) -> None:
@@ -175,7 +175,7 @@ class ProviderConformance(Suite):
         assert (type(error).__name__, error.status_code) == (name, status)
         assert error.failure.retry_after_s == 7.0
         assert error.llm_provider
-        assert type(pickle.loads(pickle.dumps(error))) is type(error)  # noqa: S301  # our own bytes
+        assert type(pickle.loads(pickle.dumps(error))) is type(error)  # our own bytes
 
     @pytest.mark.parametrize(
         "body", [b"<html>", b"[]", b'"text"', b'{"a": NaN}', b"\xff\xfe", b"", b"{" * 5000]

@@ -147,7 +147,7 @@ class StrategyConformance(Suite):
 
         async def main() -> None:
             task = asyncio.ensure_future(self._ask(kernel_of(probe)))
-            while not probe.begun:
+            for _ in range(100):  # as many turns as a strategy may take to begin
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -167,7 +167,7 @@ class StrategyConformance(Suite):
             seen: list[str] = []
             with pytest.raises(APIError):
                 async for chunk in stream:
-                    seen.append(chunk.text)
+                    seen.append(chunk.text)  # noqa: PERF401  # what came before the error counts
             return seen
 
         assert asyncio.run(main()) == ["abc"]

@@ -112,7 +112,7 @@ class TransportConformance(Suite):
         assert asyncio.run(main()) < 5
 
     def test_separators_that_are_none(self, ask: Callable[..., Any]) -> None:
-        """U+2028, U+0085, comments, CRLF and CR, and characters cut between two blocks do no harm."""
+        """U+2028, U+0085, comments, CRLF and CR, and characters cut in two do no harm."""
         stream = ask("u2028", stream=True)
         list(stream)
         text = stream.response.text
@@ -191,7 +191,7 @@ class TransportConformance(Suite):
     def test_a_huge_answer_is_bounded(self, ask: Callable[..., Any], is_stream: bool) -> None:
         """It is refused when it passes the limit, not when the memory is full."""
         with pytest.raises(InvalidResponse, match="longer than 1000000 bytes"):
-            list(ask(f"huge", stream=is_stream))
+            list(ask("huge", stream=is_stream))
 
     # -- deadlines -------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class TransportConformance(Suite):
     def test_silence_is_a_timeout(self, ask: Callable[..., Any], is_stream: bool) -> None:
         """Nobody waits longer than asked to."""
         with pytest.raises(Timeout):
-            ask(f"hang", stream=is_stream, timeout=0.3)
+            ask("hang", stream=is_stream, timeout=0.3)
 
     def test_a_slow_body_is_a_timeout(self, ask: Callable[..., Any]) -> None:
         """Headers in time do not make a whole answer in time."""

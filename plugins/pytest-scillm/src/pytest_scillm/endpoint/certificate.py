@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 
@@ -16,7 +17,7 @@ class Certificate:
 
     def __init__(self) -> None:
         try:
-            import trustme
+            trustme = import_module("trustme")
         except ImportError:
             raise ImportError(
                 "Endpoint(tls=True) makes its certificate with 'trustme', which is not installed;"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -30,12 +32,10 @@ def new_loop(*, uvloop: bool = True) -> asyncio.AbstractEventLoop:
         uvloop: whether to look for it.
     """
     if uvloop:
-        try:
-            import uvloop as fast
-        except ImportError:
-            pass
-        else:
-            return fast.new_event_loop()
+        # By name, so that type checkers do not ask for what is optional.
+        with contextlib.suppress(ImportError):
+            fast: asyncio.AbstractEventLoop = import_module("uvloop").new_event_loop()
+            return fast
     return asyncio.new_event_loop()
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # what tools see; at run time __getattr__ below does the same
     from scillm import ContentPolicyViolationError as ContentPolicyViolationError
     from scillm import ContextWindowExceededError as ContextWindowExceededError
     from scillm import InternalServerError as InternalServerError
-    from scillm import InvalidResponse as APIResponseValidationError
+    from scillm import InvalidResponse as _InvalidResponse
     from scillm import NotFoundError as NotFoundError
     from scillm import PermissionDeniedError as PermissionDeniedError
     from scillm import RateLimitError as RateLimitError
@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # what tools see; at run time __getattr__ below does the same
     from scillm import Timeout as Timeout
     from scillm import UnprocessableEntityError as UnprocessableEntityError
     from scillm import UnsupportedParamsError as UnsupportedParamsError
+
+    APIResponseValidationError = _InvalidResponse
 
 
 def __getattr__(name: str) -> "Any":
