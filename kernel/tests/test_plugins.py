@@ -152,6 +152,15 @@ def test_a_blocked_plugin_is_not_even_imported(installed, monkeypatch, variable,
         Kernel(plugins).completion("my-echo/m", [{"role": "user", "content": "a"}])
 
 
+def test_a_switch_that_is_neither_yes_nor_no_blocks_its_plugin_alone(installed, monkeypatch, echo):
+    """And says why."""
+    monkeypatch.setenv("SCILLM_ENABLE_ODD", "perhaps")
+    odd = _Entry("odd", lambda: pytest.fail("imported"))
+    plugins = installed(odd, _Entry("echo", lambda: echo))
+    assert plugins.infos["odd"].state.startswith("blocked: SCILLM_ENABLE_ODD='perhaps'")
+    assert plugins.infos["echo"].is_active
+
+
 def test_settings_and_options_are_collected(echo):
     """What plugins declare is what the doors accept."""
     from scillm import Setting

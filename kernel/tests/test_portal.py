@@ -142,6 +142,38 @@ def test_ctrl_c_cancels_the_call(stream):
     assert run.stdout.strip() == "interrupted True"
 
 
+ENDING = """
+import asyncio
+from scillm import Kernel, Request, Route, hookimpl
+class Slow:
+    __name__ = "slow"
+    @hookimpl
+    def resolve_model(self): return Route(provider="p", model="m")
+    @hookimpl
+    def prepare_request(self, route): return Request(route=route, url="x:", read=lambda f: ())
+    @hookimpl
+    def send(self): return self._send
+    async def _send(self, request):
+        from scillm import Chunk
+        try:
+            for _ in range(1000):
+                yield Chunk({"choices": []})
+            await asyncio.Event().wait()
+        finally:
+            print("closed", flush=True)
+stream = Kernel.of(Slow()).completion("p/m", [{"role": "user", "content": "x"}], stream=True)
+next(stream)
+"""
+
+
+def test_the_end_of_the_process_closes_what_is_open():
+    """A script that just ends leaves no connection to the garbage collector, and no warning."""
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", ENDING], capture_output=True, text=True, timeout=30
+    )
+    assert (run.stdout.strip(), run.stderr.strip(), run.returncode) == ("closed", "", 0)
+
+
 def test_context_variables_reach_the_call(echoing):
     """Tracing relies on them."""
     from contextvars import ContextVar

@@ -13,7 +13,6 @@ LEGACY = "LITELLM_ENABLE_CODEX_AGENT"
 
 # On 3.10 aiohttp finds at exit that the sync door's session was not closed, and says so. This may
 # go when the kernel closes the loop of its sync door before the process ends.
-ENDS_TIDILY = sys.version_info >= (3, 11)
 
 
 def paste(code: str, **environment: str) -> str:
@@ -30,7 +29,7 @@ def paste(code: str, **environment: str) -> str:
         text=True,
         timeout=60,
     )
-    assert (done.returncode, done.stderr if ENDS_TIDILY else "") == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 

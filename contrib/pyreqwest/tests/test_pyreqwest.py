@@ -70,16 +70,16 @@ def request(frames: Literal["json", "sse"]) -> Request:
 @pytest.mark.parametrize(
     ("variable", "left"),
     [
-        ("SCILLM_DISABLE_PYREQWEST", {"json", "sse"}),
-        ("SCILLM_FORCE_HTTPX_STREAM", {"sse"}),
-        ("SCILLM_UNRELATED", set()),
+        ("SCILLM_PYREQWEST=0", {"json", "sse"}),
+        ("SCILLM_FORCE_HTTPX_STREAM=1", {"sse"}),
+        ("SCILLM_UNRELATED=1", set()),
     ],
 )
 def test_what_a_setting_takes_away_is_left_to_the_next_transport(
     monkeypatch: pytest.MonkeyPatch, variable: str, left: set[str]
 ) -> None:
     """None from ``send`` means "not mine"."""
-    monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv(*variable.split("="))
     plugin = Pyreqwest()
 
     asked = {"json": request("json"), "sse": request("sse")}

@@ -20,17 +20,6 @@ GROUP = "scillm.exports"
 _table: dict[str, list[EntryPoint]] | None = None
 
 
-def is_blocked(plugin: str) -> str:
-    """Return why the plugin of this name is blocked, or ``""``."""
-    from scillm.settings import PLUGINS_BLOCK, Setting, boolean
-
-    if plugin in {name.strip() for name in PLUGINS_BLOCK.value().split(",")}:
-        return "blocked by SCILLM_PLUGINS_BLOCK"
-    switch = "ENABLE_" + plugin.upper().replace("-", "_")
-    is_enabled = Setting(name=switch, default=True, read=boolean).value()
-    return "" if is_enabled else f"blocked by SCILLM_{switch}=0"
-
-
 def table() -> dict[str, list[EntryPoint]]:
     """Return what is lent, by name; read once per process."""
     global _table  # noqa: PLW0603  # one table per process, read when first needed
@@ -81,12 +70,14 @@ def _withheld(entry: EntryPoint) -> str:
     """Return why the distribution that lends *entry* is blocked, or ``""``."""
     from importlib.metadata import entry_points
 
+    from scillm.settings import why_blocked
+
     if entry.dist is None:
         return ""
     mine = (
         e for e in entry_points(group="scillm.plugins") if e.dist and e.dist.name == entry.dist.name
     )
-    return next((why for e in mine if (why := is_blocked(e.name))), "")
+    return next((why for e in mine if (why := why_blocked(e.name))), "")
 
 
 def _missing(what: str, leaf: str) -> ImportError:

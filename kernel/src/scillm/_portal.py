@@ -7,12 +7,14 @@ exists twice. A forked child starts a loop of its own.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import concurrent.futures
+import contextlib
 import os
 import queue
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Coroutine, Iterator
-from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -28,7 +30,23 @@ def loop() -> asyncio.AbstractEventLoop:
         if _loop is None:
             _loop = asyncio.new_event_loop()
             threading.Thread(target=_loop.run_forever, name="scillm-portal", daemon=True).start()
+            atexit.register(_end, os.getpid())
         return _loop
+
+
+def _end(pid: int) -> None:
+    """At the process's end, close what the loop still holds, so that nothing warns of it."""
+    if _loop is not None and pid == os.getpid():
+        with contextlib.suppress(TimeoutError, concurrent.futures.TimeoutError):
+            asyncio.run_coroutine_threadsafe(_closed(_loop), _loop).result(timeout=2.0)
+
+
+async def _closed(ending: asyncio.AbstractEventLoop) -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await ending.shutdown_asyncgens()
 
 
 def _forget() -> None:
@@ -121,7 +139,7 @@ async def _fill(
 ) -> None:
     last: BaseException | None = None
     try:
-        async with aclosing(source) as items:
+        async with contextlib.aclosing(source) as items:
             async for item in items:
                 room.waiting += 1
                 ready.put((True, item))

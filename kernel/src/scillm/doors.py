@@ -119,7 +119,8 @@ def models(plugins: Plugins, provider: str, **more: Any) -> Call:
     """Read the arguments of a listing of models; those of ``scillm.models``."""
     from attrs import evolve
 
-    return evolve(chat(plugins, f"{provider}/", **more), operation="models")
+    call = chat(plugins, f"{provider}/", **{"custom_llm_provider": provider, **more})
+    return evolve(call, operation="models")
 
 
 def _sorted(

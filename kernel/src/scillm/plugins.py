@@ -18,8 +18,7 @@ from pluggy import PluginManager, PluginValidationError
 
 from scillm import hookspecs
 from scillm._defaults import Defaults
-from scillm._exports import is_blocked
-from scillm.settings import Setting
+from scillm.settings import Setting, why_blocked
 
 GROUP = "scillm.plugins"
 DEFAULT_ORDER = 500
@@ -106,7 +105,7 @@ class Plugins:
 
         for entry in entry_points(group=GROUP):
             dist = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "?"
-            if why := is_blocked(entry.name):
+            if why := why_blocked(entry.name):
                 self._record(_Found(entry.name, dist, None), state=why)
                 continue
             try:

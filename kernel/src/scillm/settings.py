@@ -136,4 +136,23 @@ MODEL = Setting(name="MODEL", default="", help="model that answers when a call n
 PLUGINS_BLOCK = Setting(
     name="PLUGINS_BLOCK", default="", help="names of plugins, comma separated, that are not loaded"
 )
+
+
+def enabling(plugin: str) -> Setting[bool]:
+    """Return the switch of one plugin: ``SCILLM_ENABLE_<PLUGIN>``, on unless set to no."""
+    name = "ENABLE_" + plugin.upper().replace("-", "_")
+    return Setting(name=name, default=True, read=boolean, help=f"0 leaves {plugin} out")
+
+
+def why_blocked(plugin: str) -> str:
+    """Return why the plugin of this name is not to be loaded, or ``""``."""
+    if plugin in {name.strip() for name in PLUGINS_BLOCK.value().split(",")}:
+        return f"blocked by {PLUGINS_BLOCK.variable}"
+    switch = enabling(plugin)
+    try:
+        return "" if switch.value() else f"blocked by {switch.variable}=0"
+    except ValueError as error:  # one variable must not take all plugins down
+        return f"blocked: {error}"
+
+
 KERNEL_SETTINGS: tuple[Setting[Any], ...] = (DOTENV, MODEL, PLUGINS_BLOCK)

@@ -117,7 +117,7 @@ def test_a_value_that_is_not_valid_is_shown_with_the_reason(
 def test_a_variable_that_blocks_wrongly_leaves_the_kernels_settings_readable(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    """There is no kernel then, so its plugins' settings cannot be known."""
+    """It is listed as what it is, and the rest of the list stands."""
     from click.testing import CliRunner
 
     from scillm_cli.group import cli

@@ -165,7 +165,7 @@ for _ in range(2):
 
 
 def test_the_list_of_models_names_the_embedded_one(kernel):
-    """``models("local")`` asks the host."""
+    """``models("local")`` lists what there is, without a host."""
     assert [model["id"] for model in kernel.models("local").to_dict()["data"]] == ["smollm2-135m"]
 
 

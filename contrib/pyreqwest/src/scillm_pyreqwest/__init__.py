@@ -1,7 +1,7 @@
 """HTTP by Rust's reqwest, asked before aiohttp and httpx.
 
-``SCILLM_DISABLE_PYREQWEST=1`` leaves every request, and ``SCILLM_FORCE_HTTPX_STREAM=1`` every
-stream, to the next transport; both are read when a kernel is made.
+``SCILLM_PYREQWEST=1`` switches it on, ``SCILLM_FORCE_HTTPX_STREAM=1`` leaves every stream to the
+next transport; both are read when a kernel is made.
 """
 
 from __future__ import annotations
@@ -41,34 +41,31 @@ T = TypeVar("T")
 KEEP_ALIVE_S = 15.0
 LAST_PAUSE_S = 0.05
 LONGEST_S = 2.0**20  # what is longer, or without end, is as good as twelve days
-DISABLE = Setting(
-    name="DISABLE_PYREQWEST", default=False, read=boolean, help="leave every request to aiohttp"
-)
+ENABLE = Setting(name="PYREQWEST", default=False, read=boolean, help="carry requests by pyreqwest")
 FORCE_HTTPX_STREAM = Setting(
     name="FORCE_HTTPX_STREAM", default=False, read=boolean, help="leave every stream to httpx"
 )
 
 
 @frozen
-class _Way(Connection):
+class _Way:
     """What a client is made for: reqwest fixes TLS and these deadlines for its lifetime."""
 
-    connect_s: float | None = None
-    abandoned_s: float | None = None
-    is_tls: bool = False
+    connection: Connection
+    connect_s: float | None
+    abandoned_s: float | None
+    is_tls: bool
 
 
 class Pyreqwest:
     """The transport plugin; holds the clients of one kernel."""
 
     ORDER = 880
-    SETTINGS: tuple[Setting[Any], ...] = (*CONNECTION_SETTINGS, DISABLE, FORCE_HTTPX_STREAM)
+    SETTINGS: tuple[Setting[Any], ...] = (*CONNECTION_SETTINGS, ENABLE, FORCE_HTTPX_STREAM)
 
     def __init__(self) -> None:
-        import pyreqwest  # noqa: F401  # so that `scillm plugins` says at once where there is none
-
-        self._pools: Pools[Client] = Pools(_open, _close)
-        self._is_on = not DISABLE.value()
+        self._pools: Pools[_Way, Client] = Pools(_open, _close)
+        self._is_on = ENABLE.value()
         self._is_on_for_streams = self._is_on and not FORCE_HTTPX_STREAM.value()
 
     @hookimpl
@@ -93,8 +90,7 @@ def _way(connection: Connection, outgoing: Outgoing) -> _Way:
     """Return what the client must be made for, coarse enough that there are few of them."""
     connect_s, read_s = outgoing.request.timeouts.connect_s, outgoing.request.timeouts.read_s
     return _Way(
-        connection.proxy,
-        connection.verify,
+        connection,
         connect_s and math.ceil(min(connect_s, LONGEST_S) * 10) / 10,
         # pyreqwest 0.15 detaches a request whose waiting task is cancelled, and lets it run on;
         # this ends it. When cancelling aborts the request, this field may go.
@@ -103,20 +99,19 @@ def _way(connection: Connection, outgoing: Outgoing) -> _Way:
     )
 
 
-def _open(way: Connection) -> Client:
+def _open(way: _Way) -> Client:
     from pyreqwest.client import ClientBuilder  # only a process that sends pays for it
     from pyreqwest.proxy import ProxyBuilder
 
     _pause_at_exit()
-    assert isinstance(way, _Way)  # Pools knows it as the Connection that it also is
     builder = ClientBuilder().follow_redirects(False).referer(False).no_proxy()
     builder = builder.pool_idle_timeout(timedelta(seconds=KEEP_ALIVE_S))
     if way.connect_s:
         builder = builder.connect_timeout(timedelta(seconds=way.connect_s))
     if way.abandoned_s:
         builder = builder.read_timeout(timedelta(seconds=way.abandoned_s))
-    if way.proxy:
-        builder = builder.proxy(ProxyBuilder.all(way.proxy))
+    if way.connection.proxy:
+        builder = builder.proxy(ProxyBuilder.all(way.connection.proxy))
     return _trusting(builder, way).build()
 
 
@@ -127,10 +122,10 @@ def _pause_at_exit() -> None:
 
 
 def _trusting(builder: ClientBuilder, way: _Way) -> ClientBuilder:
-    if way.verify is False:
+    if way.connection.verify is False:
         return builder.danger_accept_invalid_certs(True)
     if way.is_tls:  # a plain connection must not pay for a bundle of certificates
-        for certificate in tls_context(way.verify).get_ca_certs(binary_form=True):
+        for certificate in tls_context(way.connection.verify).get_ca_certs(binary_form=True):
             builder = builder.add_root_certificate_der(certificate)
     return builder
 

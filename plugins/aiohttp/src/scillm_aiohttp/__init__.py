@@ -43,7 +43,7 @@ class Aiohttp:
     SETTINGS: tuple[Setting[Any], ...] = (*CONNECTION_SETTINGS, DISABLE, FORCE_HTTPX_STREAM)
 
     def __init__(self) -> None:
-        self._pools: Pools[aiohttp.ClientSession] = Pools(_open, _close)
+        self._pools: Pools[Connection, aiohttp.ClientSession] = Pools(_open, _close)
         frames = (
             () if DISABLE.value() else ("json",) if FORCE_HTTPX_STREAM.value() else ("json", "sse")
         )

@@ -71,23 +71,15 @@ def _is_own(entry: EntryPoint) -> bool:
 
 
 def _blocked(entry: EntryPoint) -> str:
-    """Return why the plugin that comes with a command is blocked, or ``""``.
+    """Return why the plugin that comes with a command is blocked, or ``""``."""
+    from scillm.settings import why_blocked
 
-    The rule is the kernel's own; asking a kernel for it would import every plugin.
-    """
-    from scillm.settings import PLUGINS_BLOCK, Setting, boolean
-
-    blocked = {name.strip() for name in PLUGINS_BLOCK.value().split(",")}
-    for plugin in entry_points(group="scillm.plugins"):
-        if entry.dist is None or plugin.dist is None or plugin.dist.name != entry.dist.name:
-            continue
-        if plugin.name in blocked:
-            return f"blocked by {PLUGINS_BLOCK.variable}"
-        name = "ENABLE_" + plugin.name.upper().replace("-", "_")
-        switch = Setting(name=name, default=True, read=boolean)
-        if not switch.value():
-            return f"blocked by {switch.variable}=0"
-    return ""
+    mine = (
+        plugin.name
+        for plugin in entry_points(group="scillm.plugins")
+        if entry.dist and plugin.dist and plugin.dist.name == entry.dist.name
+    )
+    return next((why for name in mine if (why := why_blocked(name))), "")
 
 
 def _source(module: str) -> Path:

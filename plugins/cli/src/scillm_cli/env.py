@@ -49,8 +49,7 @@ def env(ctx: click.Context, is_json: bool) -> None:  # noqa: FBT001  # click pas
 
     Exits with 1 if a variable holds what its setting does not accept.
     """
-    kernel, problem = _kernel(ctx)
-    found = list(rows(kernel))
+    found = list(rows(kernel_of(ctx)))
     if is_json:
         import json
 
@@ -58,29 +57,21 @@ def env(ctx: click.Context, is_json: bool) -> None:  # noqa: FBT001  # click pas
     else:
         _print(found)
     problems = [row.problem for row in found if row.problem]
-    for said in filter(None, [problem, *problems]):
+    for said in problems:
         tell(f"Error: {said}")
-    if problem or problems:
+    if problems:
         ctx.exit(1)
 
 
-def _kernel(ctx: click.Context) -> tuple[Kernel | None, str]:
-    """Return the kernel, or why there is none: a variable that blocks plugins may be wrong too."""
-    try:
-        return kernel_of(ctx), ""
-    except ValueError as error:
-        return None, str(error)
-
-
-def rows(kernel: Kernel | None) -> Iterator[Row]:
-    """Read every setting of the kernel and of each active plugin, outermost plugin first."""
-    from scillm.settings import KERNEL_SETTINGS
+def rows(kernel: Kernel) -> Iterator[Row]:
+    """Read every setting of the kernel, the switch of each plugin, and what active ones have."""
+    from scillm.settings import KERNEL_SETTINGS, enabling
 
     owned: list[tuple[str, Setting[Any]]] = [("kernel", setting) for setting in KERNEL_SETTINGS]
-    if kernel is not None:
-        for plugin in kernel.plugins.active():
-            name = kernel.plugins.manager.get_name(plugin) or "?"
-            owned += [(name, setting) for setting in getattr(plugin, "SETTINGS", ())]
+    owned += [("kernel", enabling(name)) for name in sorted(kernel.plugins.infos)]
+    for plugin in kernel.plugins.active():
+        name = kernel.plugins.manager.get_name(plugin) or "?"
+        owned += [(name, setting) for setting in getattr(plugin, "SETTINGS", ())]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the row itself says `legacy`
         yield from [_row(name, setting) for name, setting in owned]

@@ -37,7 +37,7 @@ class Http:
     SETTINGS = CONNECTION_SETTINGS
 
     def __init__(self) -> None:
-        self._pools: Pools[_FreeList] = Pools(_FreeList, _FreeList.aclose)
+        self._pools: Pools[Connection, _FreeList] = Pools(_FreeList, _FreeList.aclose)
 
     @hookimpl
     def send(self, call: Call, request: Request) -> Sender | None:

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from scillm import APIConnectionError, Failure, FailureKind, Route, Secret, Timeout, hookimpl
+from scillm import (
+    APIConnectionError,
+    Failure,
+    FailureKind,
+    ModelList,
+    Route,
+    Secret,
+    Timeout,
+    hookimpl,
+)
 from scillm_local import chat, tools
-from scillm_local.model import Model, chosen, find
+from scillm_local.model import BUILT_IN, Model, chosen, find
 from scillm_local.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -55,7 +64,11 @@ class Local:
     def send(self, call: Call, request: Request) -> Generator[None, Sender | None, Sender | None]:
         """Make sure that the host runs, and let the transport go there."""
         inner = yield
-        return inner and self._sender(call, inner) if request.route.provider == NAME else inner
+        if request.route.provider != NAME:
+            return inner
+        if call.operation == "models":
+            return _listed  # known without the host, which would have to be started
+        return inner and self._sender(call, inner)
 
     @hookimpl
     def classify_error(self, request: Request, error: Exception) -> Failure | None:
@@ -126,6 +139,12 @@ class Local:
 
         self._leases = self._leases or Leases()
         return await asyncio.to_thread(host_for, model, self._leases, lost)
+
+
+async def _listed(request: Request) -> AsyncGenerator[Event, None]:
+    names = dict.fromkeys((chosen().id, BUILT_IN))
+    data = [{"id": name, "object": "model", "created": 0, "owned_by": NAME} for name in names]
+    yield ModelList({"object": "list", "data": data})
 
 
 def _is_default(call: Call) -> bool:

@@ -48,13 +48,18 @@ class Reply:
         status: HTTP status.
         headers: A mapping that ignores the case of names.
         blocks: The body as it comes, decompressed.
-        aclose: Gives the connection back, or drops it if the body was not read to its end.
+        aclose: Gives the connection back, or drops it if the body was not read to its end; also
+            closes *blocks*, if they need it.
     """
 
     status: int
     headers: Mapping[str, str]
     blocks: AsyncIterator[bytes]
     aclose: Callable[[], Awaitable[None]]
+
+
+class _Late(TimeoutError):
+    """Our own deadline passed, which no client library need explain."""
 
 
 Exchange = Callable[[Outgoing], Awaitable[Reply]]
@@ -90,7 +95,7 @@ def sender(exchange: Exchange, explain: Explain) -> Sender:
                         yield event
             finally:
                 await reply.aclose()
-        except (ScillmError, StatusError):
+        except (ScillmError, StatusError, _Late):
             raise
         except Exception as error:  # which errors there are, only the client library knows
             known = explain(error, outgoing)
@@ -119,7 +124,7 @@ async def _whole(exchange: Exchange, outgoing: Outgoing) -> bytes:
     except (TimeoutError, asyncio.TimeoutError):
         if not (timeout.expired() if callable(timeout.expired) else timeout.expired):
             raise  # not ours: a phase's
-        raise TimeoutError(
+        raise _Late(
             f"no whole answer from {request.url} within {request.timeouts.total_s:g} s"
         ) from None
 

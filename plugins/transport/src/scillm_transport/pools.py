@@ -11,41 +11,40 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from attrs import define
 
-from scillm_transport.connection import Connection
-
 C = TypeVar("C")
+K = TypeVar("K", bound=Hashable)
 
 
 @define(eq=False)
-class _Pool(Generic[C]):
-    clients: dict[Connection, C]
+class _Pool(Generic[K, C]):
+    clients: dict[K, C]
     lifetime: AsyncGenerator[None, None]
 
 
-class Pools(Generic[C]):
+class Pools(Generic[K, C]):
     """The clients of one transport.
 
     Args:
-        open_client: Makes a client for a way to connect; called on the loop that will use it.
+        open_client: Makes a client for a key, such as a ``Connection``, on the loop that uses it.
         close_client: Closes one, on that loop.
     """
 
     def __init__(
-        self, open_client: Callable[[Connection], C], close_client: Callable[[C], Awaitable[None]]
+        self, open_client: Callable[[K], C], close_client: Callable[[C], Awaitable[None]]
     ) -> None:
         self._open, self._close = open_client, close_client
-        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool[C]] = (
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool[K, C]] = (
             weakref.WeakKeyDictionary()
         )
         self._lock = threading.Lock()
 
-    def client(self, connection: Connection) -> C:
-        """Return the running loop's client for *connection*."""
+    def client(self, key: K) -> C:
+        """Return the running loop's client for *key*."""
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
@@ -53,9 +52,9 @@ class Pools(Generic[C]):
             _begin(pool.lifetime)
             with self._lock:
                 self._pools[loop] = pool
-        client = pool.clients.get(connection)
+        client = pool.clients.get(key)
         if client is None:
-            client = pool.clients[connection] = self._open(connection)
+            client = pool.clients[key] = self._open(key)
         return client
 
     async def aclose(self) -> None:
