@@ -124,6 +124,16 @@ class Terminal:
         """Do what Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
 
+    def interrupt_prompt(self) -> None:
+        """Press Ctrl-C at a prompt until it is noticed.
+
+        Python notices a signal that comes just before it blocks in a read only with the next one.
+        """
+        for _ in range(20):
+            self.interrupt()
+            if select.select([self._own], [], [], 0.5)[0]:
+                return
+
     def until(self, expected: str) -> str:
         """Read until *expected* has appeared; return what came, up to and with it."""
         end_s = time.monotonic() + DEADLINE_S

@@ -62,7 +62,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(
     assert "stopped: neither the question nor the answer is kept" in talk.until("> ")
     talk.type("count")
     assert "1 messages" in talk.until("> ")
-    talk.interrupt()
+    talk.interrupt_prompt()
     assert "/quit leaves" in talk.until("> ")
     talk.type("/quit")
 
