@@ -14,15 +14,44 @@ from scillm import Kernel, _portal, unfold
 ASK = [{"role": "user", "content": "hi"}]
 
 
-def test_sync_calls_share_one_thread(kernel):
-    """However many threads call."""
-    before = [t.name for t in threading.enumerate() if t.name == "scillm-portal"]
-    threads = [threading.Thread(target=kernel.completion, args=("echo/m", ASK)) for _ in range(8)]
+def test_sync_calls_share_one_loop(kernel):
+    """However many threads call at a time, one helper thread at most is made for them."""
+    said = []
+
+    def call():
+        said.extend(kernel.completion("echo/m", ASK).text for _ in range(20))
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(before) <= len([t for t in threading.enumerate() if t.name == "scillm-portal"]) == 1
+    assert said == ["hi"] * 160
+    assert len([t for t in threading.enumerate() if t.name == "scillm-portal"]) <= 1
+
+
+def test_a_call_that_is_alone_runs_on_its_own_thread(echoing, monkeypatch):
+    """Waking another costs as much as the call."""
+    monkeypatch.setattr(_portal, "_portal", None)  # no stream of an earlier test is in its way
+    seen = []
+
+    class Sees(echoing):
+        async def _send(self, request):
+            seen.append(threading.current_thread())
+            async for event in super()._send(request):
+                yield event
+
+    Kernel.of(Sees()).completion("echo/m", ASK)
+    assert seen == [threading.current_thread()]
+
+
+def test_calls_go_on_while_a_stream_is_open(echoing, whole):
+    """An unfinished stream does not hold the door."""
+    kernel = Kernel.of(echoing(*[c for _ in range(400) for c in unfold(whole("a"))]))
+    with kernel.completion("echo/m", ASK, stream=True) as stream:
+        next(stream)
+        assert kernel.completion("echo/m", ASK).text.startswith("a")
+        next(stream)
 
 
 def test_a_sync_call_works_inside_a_running_loop(kernel):

@@ -1,7 +1,10 @@
-"""The sync door: one event loop on one daemon thread, shared by all sync calls.
+"""The sync door: one event loop for all sync calls of the process.
 
 So connections outlive a call, it works inside a running loop (Jupyter), and no function
-exists twice. A forked child starts a loop of its own.
+exists twice. A call that is alone runs the loop on its own thread, since waking another
+thread costs as much as the call itself. Calls beside it, streams, and calls inside another
+loop are handed to the loop, which a daemon thread runs for as long as they last. A forked
+child has a loop of its own.
 """
 
 from __future__ import annotations
@@ -13,46 +16,136 @@ import contextlib
 import os
 import queue
 import threading
+import time
 import weakref
 from collections.abc import AsyncGenerator, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+IDLE_S = 0.5  # after such a pause the loop first looks what has become of its connections
+
+
+class Portal:
+    """A loop, and who runs it: whoever holds ``_turn``."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._turn = threading.Lock()
+        self._handed: set[concurrent.futures.Future[Any]] = set()
+        self._change = threading.Condition()
+        self._idle = asyncio.Event()
+        self._thread: threading.Thread | None = None
+        self._last_s = 0.0
+        atexit.register(self._end, os.getpid())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run *work* and wait for it."""
+        if _running_loop() is None and self._turn.acquire(blocking=False):
+            try:
+                return self._driven(work)
+            finally:
+                self._last_s = time.monotonic()
+                self._turn.release()
+        future = self.hand(work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def hand(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Give *work* to the loop, and see to it that somebody runs the loop until it is done."""
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        with self._change:
+            self._handed.add(future)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._help, name="scillm-portal", daemon=True
+                )
+                self._thread.start()
+            self._change.notify()
+        future.add_done_callback(self._gone)
+        return future
+
+    def _gone(self, future: concurrent.futures.Future[Any]) -> None:
+        with self._change:
+            self._handed.discard(future)
+            if not self._handed:
+                self.loop.call_soon_threadsafe(self._idle.set)
+
+    def _driven(self, work: Coroutine[Any, Any, T]) -> T:
+        is_rested = time.monotonic() - self._last_s > IDLE_S
+        task = self.loop.create_task(_after_a_look(work) if is_rested else work)
+        try:
+            return self.loop.run_until_complete(task)
+        except BaseException:
+            if not task.done():  # Ctrl-C: the loop was left in the middle
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    self.loop.run_until_complete(task)
+            raise
+
+    def _help(self) -> None:
+        while True:
+            with self._change:
+                while not self._handed:
+                    self._change.wait()
+            with self._turn:
+                self.loop.run_until_complete(self._until_idle())
+                self._last_s = time.monotonic()
+
+    async def _until_idle(self) -> None:
+        while self._handed:
+            self._idle.clear()
+            if self._handed:
+                await self._idle.wait()
+
+    def _end(self, pid: int) -> None:
+        """At the process's end, close what the loop still holds, so that nothing warns of it."""
+        if pid == os.getpid() and _running_loop() is None:
+            with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+                self.run(asyncio.wait_for(self._closed(list(self._handed)), 2.0))
+
+    async def _closed(self, handed: list[concurrent.futures.Future[Any]]) -> None:
+        for future in handed:
+            future.cancel()
+        for _ in range(3):  # the turns that their tasks take to notice
+            await asyncio.sleep(0)
+        await self.loop.shutdown_asyncgens()
+
+
+async def _after_a_look(work: Coroutine[Any, Any, T]) -> T:
+    """Let the loop see which connections were closed meanwhile, before one of them is used."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return await work
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 _lock = threading.Lock()
-_loop: asyncio.AbstractEventLoop | None = None
+_portal: Portal | None = None
 
 
-def loop() -> asyncio.AbstractEventLoop:
-    """Return the running loop of all sync calls; started on first use."""
-    global _loop  # noqa: PLW0603  # one loop per process, started when first needed
+def portal() -> Portal:
+    """Return the process's portal; made on first use."""
+    global _portal  # noqa: PLW0603  # one per process, made when first needed
     with _lock:
-        if _loop is None:
-            _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="scillm-portal", daemon=True).start()
-            atexit.register(_end, os.getpid())
-        return _loop
-
-
-def _end(pid: int) -> None:
-    """At the process's end, close what the loop still holds, so that nothing warns of it."""
-    if _loop is not None and pid == os.getpid():
-        with contextlib.suppress(TimeoutError, concurrent.futures.TimeoutError):
-            asyncio.run_coroutine_threadsafe(_closed(_loop), _loop).result(timeout=2.0)
-
-
-async def _closed(ending: asyncio.AbstractEventLoop) -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await ending.shutdown_asyncgens()
+        if _portal is None:
+            _portal = Portal()
+        return _portal
 
 
 def _forget() -> None:
-    """In a forked child the thread is gone, and the parent's lock may be held."""
-    global _loop, _lock
-    _loop, _lock = None, threading.Lock()
+    """In a forked child the threads are gone, and the parent's locks may be held."""
+    global _portal, _lock  # the child's own
+    _portal, _lock = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -63,19 +156,15 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run *work* on the portal's loop and wait for it; Ctrl-C cancels it.
 
     Raises:
-        RuntimeError: Called on the portal's own thread, which would wait for itself.
+        RuntimeError: Called from code that this loop runs, which would wait for itself.
     """
-    if threading.current_thread().name == "scillm-portal":
+    door = portal()
+    if _running_loop() is door.loop:
         work.close()
         raise RuntimeError(
             "a sync call inside an async one of scillm's own loop: use the async form"
         )
-    future = asyncio.run_coroutine_threadsafe(work, loop())
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
+    return door.run(work)
 
 
 class Pump(Generic[T]):
@@ -88,11 +177,11 @@ class Pump(Generic[T]):
 
     def __init__(self, source: AsyncGenerator[T, None], ahead: int = 256) -> None:
         self._ready: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
-        self._room = _Room(ahead)
+        self._portal = portal()
+        self._room = _Room(self._portal.loop, ahead)
         self._done = False
-        future = asyncio.run_coroutine_threadsafe(_fill(source, self._ready, self._room), loop())
-        self._future = future
-        weakref.finalize(self, future.cancel)
+        self._future = self._portal.hand(_fill(source, self._ready, self._room))
+        weakref.finalize(self, self._future.cancel)
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -116,13 +205,14 @@ class Pump(Generic[T]):
         """Stop reading, and close the source before returning."""
         self._done = True
         self._future.cancel()
-        run(_settled(self._room))
+        self._portal.run(_settled(self._room))
 
 
 class _Room:
     """How much may be read ahead: counted by the reader, freed by the taker."""
 
-    def __init__(self, ahead: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, ahead: int) -> None:
+        self._loop = loop
         self.ahead = ahead
         self.waiting = 0
         self.freed: asyncio.Event = asyncio.Event()
@@ -131,7 +221,7 @@ class _Room:
     def took(self) -> None:
         self.waiting -= 1
         if self.waiting == self.ahead // 2:
-            loop().call_soon_threadsafe(self.freed.set)
+            self._loop.call_soon_threadsafe(self.freed.set)
 
 
 async def _fill(
@@ -146,7 +236,7 @@ async def _fill(
                 if room.waiting >= room.ahead:
                     room.freed.clear()
                     await room.freed.wait()
-    except BaseException as error:  # noqa: BLE001  # the taker raises it: this task has nobody to tell
+    except BaseException as error:  # noqa: BLE001  # the taker raises it: nobody else asks this task
         last = error
     finally:
         ready.put((False, last))
