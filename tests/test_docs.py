@@ -137,3 +137,12 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_each_command_is_documented():
+    """Every command that a distribution of ours brings stands in the table."""
+    from importlib.metadata import entry_points
+
+    page = (ROOT / "docs/commands.md").read_text()
+    for command in entry_points(group="scillm.commands"):
+        assert f"| `scillm {command.name}" in page

@@ -8,6 +8,7 @@ taking one is a ``pop``, and there is no limit but the caller's.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from scillm import hookimpl
@@ -79,12 +80,21 @@ class _FreeList:
             else:
                 await transport.aclose()
 
-        return Reply(reply.status_code, reply.headers, reply.aiter_bytes(), aclose)
+        return Reply(reply.status_code, reply.headers, _blocks(reply), aclose)
 
     async def aclose(self) -> None:
         for idle in self._idle.values():
             while idle:
                 await idle.pop().aclose()
+
+
+def _blocks(reply: httpx.Response) -> AsyncIterator[bytes]:
+    """Return the body as it comes; nobody asked for compression, so there is nothing to decode."""
+    if "content-encoding" in reply.headers:
+        return reply.aiter_bytes()
+    stream: Any = reply.stream  # of bytes, without the layers that decode and count them
+    blocks: AsyncIterator[bytes] = stream.__aiter__()
+    return blocks
 
 
 def _open(connection: Connection, url: str) -> httpx.AsyncHTTPTransport:
