@@ -71,10 +71,16 @@ def test_an_answer_survives_the_wire():
     [
         (b"{", "is not JSON"),
         (b"[]", "is not a JSON object"),
-        (b'{"model": 1, "messages": []}', "'model' is 1"),
-        (b'{"model": "m"}', "'messages' must be a list"),
-        (b'{"model": "m", "messages": ["x"]}', "'messages' must be a list"),
-        (b'{"model": "m", "messages": [], "stream": "yes"}', "'stream' is 'yes'"),
+        (b'{"model": 1, "messages": []}', "expected str @ the request's body.model"),
+        (b'{"model": "m"}', "required field missing @ the request's body.messages"),
+        (
+            b'{"model": "m", "messages": ["x"]}',
+            r"expected a mapping @ the request's body.messages\[0\]",
+        ),
+        (
+            b'{"model": "m", "messages": [], "stream": "yes"}',
+            r"expected bool \| None @ the request's body.stream",
+        ),
         (b'{"a":' * 3000, "is not JSON"),
     ],
 )
