@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from scillm import Kernel, Request, Response, Route, hookimpl, settings
@@ -68,6 +70,14 @@ class Echo:
                 raise self.error
         finally:
             self.closed += 1
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible():
+    """A job in the background is started deaf to Ctrl-C, and its children with it; these hear."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(name="whole")

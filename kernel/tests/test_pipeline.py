@@ -242,7 +242,7 @@ def test_no_transport(echoing):
         def send(self, request):
             return None
 
-    with pytest.raises(UnknownModelError, match="no plugin answered send .* to 'echo:'"):
+    with pytest.raises(UnknownModelError, match="no plugin carries requests to 'echo:'"):
         Kernel.of(Mute()).completion("echo/m", ASK)
 
 

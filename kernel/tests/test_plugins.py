@@ -139,7 +139,7 @@ def test_a_class_is_instantiated_once_per_kernel(installed):
 @pytest.mark.parametrize(
     ("variable", "value", "state"),
     [
-        ("SCILLM_PLUGINS_BLOCK", "x, my-echo", "blocked by SCILLM_PLUGINS_BLOCK"),
+        ("SCILLM_PLUGINS_BLOCK", "scillm-My_Echo", "blocked by SCILLM_PLUGINS_BLOCK"),
         ("SCILLM_ENABLE_MY_ECHO", "0", "blocked by SCILLM_ENABLE_MY_ECHO=0"),
     ],
 )
@@ -159,6 +159,15 @@ def test_a_switch_that_is_neither_yes_nor_no_blocks_its_plugin_alone(installed, 
     plugins = installed(odd, _Entry("echo", lambda: echo))
     assert plugins.infos["odd"].state.startswith("blocked: SCILLM_ENABLE_ODD='perhaps'")
     assert plugins.infos["echo"].is_active
+
+
+def test_a_name_that_blocks_nothing_is_warned_of(installed, monkeypatch, echo):
+    """It is likely misspelt; the nearest is named."""
+    monkeypatch.setenv("SCILLM_PLUGINS_BLOCK", "ecco")
+    with pytest.warns(
+        RuntimeWarning, match="'ecco', which is no installed plugin; did you mean 'echo'"
+    ):
+        assert installed(_Entry("echo", lambda: echo)).infos["echo"].is_active
 
 
 def test_settings_and_options_are_collected(echo):

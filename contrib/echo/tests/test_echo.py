@@ -9,6 +9,7 @@ class TestEcho(ProviderConformance):
     """Every standard test of a provider."""
 
     plugin, model = scillm_echo, "echo/any"
+    takes_key = has_history = False  # it says back the last message, to anybody
     samples = Samples(
         text="hi there",
         whole={"said": "hi there", "tokens": 2, "end": "stop"},

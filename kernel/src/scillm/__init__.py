@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # what tools see; at run time __getattr__ below does the same
     from scillm.errors import RateLimitError as RateLimitError
     from scillm.errors import ScillmError as ScillmError
     from scillm.errors import ServiceUnavailableError as ServiceUnavailableError
+    from scillm.errors import StatusError as StatusError
     from scillm.errors import Timeout as Timeout
     from scillm.errors import UnknownModelError as UnknownModelError
     from scillm.errors import UnprocessableEntityError as UnprocessableEntityError
@@ -67,7 +68,7 @@ _HOMES = {
     "errors": "APIConnectionError APIError AuthenticationError BadRequestError ConflictError "
     "ContentPolicyViolationError ContextWindowExceededError InternalServerError InvalidResponse "
     "NotFoundError PermissionDeniedError PluginError RateLimitError ScillmError "
-    "ServiceUnavailableError Timeout UnknownModelError UnprocessableEntityError "
+    "ServiceUnavailableError StatusError Timeout UnknownModelError UnprocessableEntityError "
     "UnsupportedParamsError",
     "failures": "Failure FailureKind",
     "folding": "Fold fold unfold",

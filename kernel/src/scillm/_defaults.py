@@ -136,7 +136,7 @@ def _openai_error(text: str) -> tuple[str, str | None]:
     said = said.get("error", said) if isinstance(said, dict) else said
     if not isinstance(said, Mapping):
         return str(said)[:300], None
-    message = said.get("message") or said.get("detail") or ""
+    message = said.get("message") or said.get("detail") or text[:300]
     code = said.get("code") if isinstance(said.get("code"), str) else said.get("type")
     return str(message), code if isinstance(code, str) else None
 

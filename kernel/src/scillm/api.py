@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from scillm import doors
@@ -133,4 +134,4 @@ def close() -> None:
 
 
 # help() shows every argument that the doors read, at no cost: inspect follows __wrapped__.
-vars(completion)["__wrapped__"] = vars(acompletion)["__wrapped__"] = doors.chat
+vars(completion)["__wrapped__"] = vars(acompletion)["__wrapped__"] = partial(doors.chat, None)  # type: ignore[arg-type]

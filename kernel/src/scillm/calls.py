@@ -51,7 +51,7 @@ class Timeouts:
             BadRequestError: A number that is not positive.
         """
         if value is None or isinstance(value, Timeouts):
-            return value or _NO_TIMEOUTS_GIVEN
+            return value or NO_TIMEOUTS_GIVEN
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
             raise BadRequestError(
                 f"timeout={value!r} is not a time: give seconds greater than 0, or a Timeouts"
@@ -59,7 +59,7 @@ class Timeouts:
         return _uniform(float(value))
 
 
-_NO_TIMEOUTS_GIVEN = Timeouts()
+NO_TIMEOUTS_GIVEN = Timeouts()
 
 
 @lru_cache(maxsize=64)
@@ -104,7 +104,7 @@ class Call:
     api_base: str | None = None
     api_key: Secret | None = None
     headers: Headers = field(factory=dict)
-    timeouts: Timeouts = _NO_TIMEOUTS_GIVEN
+    timeouts: Timeouts = NO_TIMEOUTS_GIVEN
     extra_body: Mapping[str, Any] = field(factory=dict)
     allowed_openai_params: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(factory=dict)
@@ -151,7 +151,7 @@ class Request:
         headers: Lower-case names; a value that must not be seen is a Secret.
         frames: How a transport cuts the answer: ``"json"``, one body; ``"sse"``, events.
         end: The frame that says a stream is over.
-        timeouts: How long to wait.
+        timeouts: How long to wait; the call's own, if the plugin says nothing.
         max_bytes: The longest body, or single frame of a stream, that is accepted.
     """
 
@@ -163,7 +163,7 @@ class Request:
     headers: Headers = field(factory=dict)
     frames: Literal["json", "sse"] = "json"
     end: bytes = b"[DONE]"
-    timeouts: Timeouts = _NO_TIMEOUTS_GIVEN
+    timeouts: Timeouts = NO_TIMEOUTS_GIVEN
     max_bytes: int = MAX_ANSWER_BYTES
 
     def encode(self) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from scillm.answers import plain
-from scillm.calls import Call, Timeouts
+from scillm.calls import Call, Request, Timeouts
 from scillm.errors import BadRequestError, UnsupportedParamsError
 from scillm.secrets import Secret
 from scillm.settings import MODEL
@@ -232,24 +232,29 @@ def _mapping(name: str, value: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return value
 
 
-def unknown_model(plugins: Plugins, hook: str, call: Call) -> str:
-    """Say why nobody answered *hook* for *call*, with the nearest names that would."""
-    providers = plugins.providers()
-    named = call.provider or call.model.partition("/")[0]
-    near = difflib.get_close_matches(named, providers, 3)
-    asked = f"{call.model!r}" + (f" of {call.provider!r}" if call.provider else "")
+def nobody_answered(
+    plugins: Plugins, hook: str, *, call: Call, request: Request | None = None, **_: Any
+) -> str:
+    """Say why nobody answered *hook*, with the nearest names of those who would."""
     idle = [f"{info.name} ({info.state})" for info in plugins.infos.values() if not info.is_active]
-    return " ".join(
-        filter(
-            None,
-            (
-                f"no plugin answered {hook} for model {asked}.",
-                f"did you mean {' or '.join(repr(f'{name}/...') for name in near)}?"
-                if near
-                else "",
-                f"providers here: {', '.join(sorted(providers)) or 'none'}.",
-                f"not active: {', '.join(sorted(idle))}." if idle else "",
-                "a model is written provider/model; `scillm plugins` shows what is installed",
-            ),
+    not_active = f"not active: {', '.join(sorted(idle))}." if idle else ""
+    if request is not None:
+        return (
+            f"no plugin carries requests to {request.url!r}: a transport is missing. {not_active}"
         )
+    if not call.model and not call.provider:
+        return (
+            "no model was named, and no plugin answers without one. "
+            f"{not_active} name one with model=... or SCILLM_MODEL"
+        )
+    providers = plugins.providers()
+    near = difflib.get_close_matches(call.provider or call.model.partition("/")[0], providers, 3)
+    asked = f"{call.model!r}" + (f" of {call.provider!r}" if call.provider else "")
+    parts = (
+        f"no plugin answered {hook} for model {asked}.",
+        f"did you mean {' or '.join(repr(f'{name}/...') for name in near)}?" if near else "",
+        not_active,
+        f"providers here: {', '.join(sorted(providers)) or 'none'}.",
+        "a model is written provider/model; `scillm plugins` shows what is installed",
     )
+    return " ".join(filter(None, parts))

@@ -7,18 +7,21 @@ another's answer.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+
+from attrs import evolve
 
 from scillm import doors
 from scillm.answers import Answer, Chunk, EmbeddingResponse, Event, ModelList, Response
-from scillm.calls import Call, Request, Route
+from scillm.calls import NO_TIMEOUTS_GIVEN, Call, Request, Route
 from scillm.errors import APIError, PluginError, UnknownModelError
 from scillm.folding import Fold, unfold
 from scillm.plugins import Plugins
 
 T = TypeVar("T")
+_SENDER: type[Any] = cast("type[Any]", Callable)
 
 
 class Kernel:
@@ -61,9 +64,9 @@ class Kernel:
     def _begun(self, call: Call) -> AsyncGenerator[Event, None]:
         route = self._asked("resolve_model", Route, call=call)
         request = self._asked("prepare_request", Request, call=call, route=route)
-        sender = self._hook.send(call=call, request=request)
-        if sender is None:
-            raise self._nobody("send", call, f" to {request.url!r}")
+        if request.timeouts is NO_TIMEOUTS_GIVEN and call.timeouts is not NO_TIMEOUTS_GIVEN:
+            request = evolve(request, timeouts=call.timeouts)
+        sender = self._asked("send", _SENDER, call=call, request=request)
         events: AsyncGenerator[Event, None] = sender(request)
         return events
 
@@ -73,17 +76,13 @@ class Kernel:
         except APIError:
             raise
         except Exception as error:  # a plugin's bug must not look like the caller's
-            raise PluginError(
-                f"a plugin failed in {hook}: {type(error).__name__}: {error}"
-            ) from error
+            who = self.plugins.blamed(error)
+            raise PluginError(f"{who} failed in {hook}: {type(error).__name__}: {error}") from error
         if isinstance(answer, kind):
             return answer
         if answer is None:
-            raise self._nobody(hook, arguments["call"])
+            raise UnknownModelError(doors.nobody_answered(self.plugins, hook, **arguments))
         raise PluginError(f"a plugin answered {hook} with {answer!r}, which is no {kind.__name__}")
-
-    def _nobody(self, hook: str, call: Call, what: str = "") -> UnknownModelError:
-        return UnknownModelError(doors.unknown_model(self.plugins, hook, call) + what)
 
     def _finished(self, call: Call, folding: Fold) -> Answer:
         return self._asked("post_process", Answer, call=call, response=folding.answer())

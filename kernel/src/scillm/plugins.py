@@ -9,6 +9,7 @@ distribution names in the entry-point group ``scillm.plugins``. Besides hooks it
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable, Iterator
 from inspect import iscoroutinefunction
 from typing import Any
@@ -18,7 +19,7 @@ from pluggy import PluginManager, PluginValidationError
 
 from scillm import hookspecs
 from scillm._defaults import Defaults
-from scillm.settings import Setting, why_blocked
+from scillm.settings import Setting, blocked_names, why_blocked
 
 GROUP = "scillm.plugins"
 DEFAULT_ORDER = 500
@@ -100,10 +101,22 @@ class Plugins:
         active = (info for info in self.infos.values() if info.is_active)
         return {provider: info.name for info in active for provider in info.providers}
 
+    def blamed(self, error: Exception) -> str:
+        """Say in which plugin *error* arose, by the module of the innermost frame of one."""
+        homes = {_home(self.manager.get_plugin(name)): name for name in self.infos}
+        frame, who = error.__traceback__, "a plugin"
+        while frame is not None:
+            package = frame.tb_frame.f_globals.get("__name__", "")
+            who = next((f"plugin {homes[h]!r}" for h in homes if h and _is_in(package, h)), who)
+            frame = frame.tb_next
+        return who
+
     def _discover(self) -> Iterator[_Found]:
         from importlib.metadata import entry_points  # slow to import: only discovery needs it
 
-        for entry in entry_points(group=GROUP):
+        entries = list(entry_points(group=GROUP))
+        _warn_of_unknown(entry.name for entry in entries)
+        for entry in entries:
             dist = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "?"
             if why := why_blocked(entry.name):
                 self._record(_Found(entry.name, dist, None), state=why)
@@ -142,9 +155,34 @@ class Plugins:
         )
 
 
+def _warn_of_unknown(installed: Iterable[str]) -> None:
+    """Say which name in ``SCILLM_PLUGINS_BLOCK`` blocks nothing: it is likely misspelt."""
+    known = list(installed)
+    blocking = {name for name in known if why_blocked(name)}
+    written = blocked_names()
+    for plain, name in written.items():
+        if plain not in {blocked.lower().replace("_", "-") for blocked in blocking}:
+            near = difflib.get_close_matches(plain, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            warnings.warn(
+                f"SCILLM_PLUGINS_BLOCK names {name!r}, which is no installed plugin{hint}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
 def _name(plugin: Any) -> str:
     name = getattr(plugin, "__name__", None) or type(plugin).__name__
     return str(name).rpartition(".")[2]
+
+
+def _home(plugin: Any) -> str:
+    is_module = hasattr(plugin, "__spec__")
+    return str(plugin.__name__ if is_module else type(plugin).__module__) if plugin else ""
+
+
+def _is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
 
 
 def _failed(error: Exception) -> str:

@@ -144,9 +144,20 @@ def enabling(plugin: str) -> Setting[bool]:
     return Setting(name=name, default=True, read=boolean, help=f"0 leaves {plugin} out")
 
 
+def blocked_names() -> dict[str, str]:
+    """Return the names in ``SCILLM_PLUGINS_BLOCK`` as they were written, by their plain form."""
+    names = (name.strip() for name in PLUGINS_BLOCK.value().split(","))
+    return {_plain(name): name for name in names if name}
+
+
+def _plain(name: str) -> str:
+    """Take ``My_Plugin``, ``my-plugin`` and ``scillm-my-plugin`` for the same."""
+    return name.lower().replace("_", "-").removeprefix("scillm-")
+
+
 def why_blocked(plugin: str) -> str:
     """Return why the plugin of this name is not to be loaded, or ``""``."""
-    if plugin in {name.strip() for name in PLUGINS_BLOCK.value().split(",")}:
+    if _plain(plugin) in blocked_names():
         return f"blocked by {PLUGINS_BLOCK.variable}"
     switch = enabling(plugin)
     try:

@@ -27,6 +27,14 @@ SCRIPTED = Path(__file__).with_name("scripted.py")
 DEADLINE_S = 30.0
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> Iterator[None]:
+    """A job in the background is started deaf to Ctrl-C, and its children with it; these hear."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No key, no setting and no .env of whoever runs the tests."""

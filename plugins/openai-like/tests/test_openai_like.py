@@ -46,7 +46,8 @@ def test_a_bare_model_with_an_address_is_taken(hook):
     assert hook.resolve_model(call=Call(model="gpt-4o")) is None
     bare = hook.resolve_model(call=Call(model="mistral", api_base="http://h"))
     assert (bare.provider, bare.model) == ("openai_like", "mistral")
-    named = hook.resolve_model(call=Call(model="org/m", api_base="http://h"))
+    assert hook.resolve_model(call=Call(model="org/m", api_base="http://h")) is None
+    named = hook.resolve_model(call=Call(model="openai_like/org/m", api_base="http://h"))
     assert (named.provider, named.model) == ("openai_like", "org/m")
 
 

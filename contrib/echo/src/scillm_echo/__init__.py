@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 
-from scillm import Call, Chunk, Event, Request, Response, Route, Sender, hookimpl
+from scillm import BadRequestError, Call, Chunk, Event, Request, Response, Route, Sender, hookimpl
 
 PROVIDERS = ("echo",)
 
@@ -20,10 +20,13 @@ def prepare_request(call: Call, route: Route) -> Request | None:
     """Send the last message, and the parameters as they are."""
     if route.provider != "echo":
         return None
+    last = call.messages[-1] if call.messages else {}
+    if call.operation != "chat" or last.get("role") != "user":
+        raise BadRequestError("echo says back what a user says in a chat, and nothing else")
     return Request(
         route=route,
         url="echo:",
-        body={"say": call.messages[-1]["content"], **call.params},
+        body={"say": last["content"], **call.params, **call.extra_body},
         read=_read,
         frames="sse" if call.stream else "json",
         headers=call.headers,

@@ -135,6 +135,9 @@ def _explain(error: Exception, outgoing: Outgoing) -> Exception:
 
     if isinstance(error, aiohttp.ServerTimeoutError):
         return TimeoutError(f"{outgoing.url} let a deadline pass: {error}")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        told = getattr(error, "certificate_error", None) or error.os_error
+        return ConnectionError(f"cannot connect to {error.host}:{error.port}: {told}")
     if isinstance(error, aiohttp.ClientError):
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return ConnectionError(f"the exchange with {outgoing.url} failed: {said}")

@@ -20,11 +20,14 @@ _BY_NAME = {name: host for host in HOSTS for name in host.names}
 
 @hookimpl
 def resolve_model(call: Call) -> Route | None:
-    """Take a model of a host of the table, or any model that comes with an address alone."""
+    """Take a model of a host of the table, or a bare name that comes with an address.
+
+    A name with a slash names a provider, which may be another plugin's, or blocked.
+    """
     prefix, slash, _ = call.model.partition("/")
     host = _BY_NAME.get(call.provider or (prefix if slash else ""))
     model = call.model_for(*host.names) if host else None
-    if host is None and call.provider is None and call.api_base and call.model:
+    if host is None and call.provider is None and call.api_base and call.model and not slash:
         host, model = _BY_NAME["openai_like"], call.model
     if host is None or model is None:
         return None

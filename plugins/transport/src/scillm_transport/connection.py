@@ -94,7 +94,8 @@ def reread_environment() -> None:
 def _checked(proxy: str | None) -> str | None:
     if proxy is not None and urlsplit(proxy).scheme not in ("http", "https"):
         raise BadRequestError(
-            f"proxy={_without_password(proxy)!r} is not an address of an HTTP proxy: write http://host:port"
+            f"the proxy {_without_password(proxy)!r} (argument proxy, SCILLM_PROXY or HTTPS_PROXY) "
+            "is not an address of an HTTP proxy: write http://host:port"
         )
     return proxy
 

@@ -107,7 +107,12 @@ def sender(exchange: Exchange, explain: Explain) -> Sender:
 
 
 def _outgoing(request: Request) -> Outgoing:
-    headers = {"user-agent": _USER_AGENT, "accept-encoding": "identity", **request.wire_headers()}
+    headers = {
+        "user-agent": _USER_AGENT,
+        "accept": "text/event-stream" if request.frames == "sse" else "application/json",
+        "accept-encoding": "identity",
+        **request.wire_headers(),
+    }
     return Outgoing(request.method, request.url, headers, request.encode(), request)
 
 

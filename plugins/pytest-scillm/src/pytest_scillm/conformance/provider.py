@@ -13,7 +13,14 @@ import pytest
 
 from pytest_scillm.conformance.samples import Samples, openai_samples
 from pytest_scillm.conformance.suite import Suite
-from scillm import APIError, Call, InvalidResponse, UnsupportedParamsError, doors
+from scillm import (
+    APIError,
+    BadRequestError,
+    Call,
+    InvalidResponse,
+    UnsupportedParamsError,
+    doors,
+)
 
 if TYPE_CHECKING:
     from pytest_scillm.wire import Wire
@@ -41,12 +48,16 @@ class ProviderConformance(Suite):
         model: A model that it answers for, ``"provider/model"``.
         samples: One answer of the provider, in its own dialect.
         arguments: What else a call of it needs, such as ``api_base``.
+        takes_key: Whether it sends a key; False for what runs on this machine.
+        has_history: Whether it sends more than the last message.
     """
 
     plugin: ClassVar[Any]
     model: ClassVar[str]
     samples: ClassVar[Samples] = openai_samples
     arguments: ClassVar[dict[str, Any]] = {}
+    takes_key: ClassVar[bool] = True
+    has_history: ClassVar[bool] = True
 
     @pytest.fixture
     def kernel(self, scillm_kernel: Callable[..., Kernel]) -> Kernel:
@@ -59,7 +70,8 @@ class ProviderConformance(Suite):
     def _call(self, kernel: Kernel, **changes: Any) -> Call:
         arguments = {"api_key": KEY, **self.arguments, **changes}
         model = arguments.pop("model", self.model)
-        return doors.chat(kernel.plugins, model, [{"role": "user", "content": "hi"}], **arguments)
+        messages = arguments.pop("messages", [{"role": "user", "content": "hi"}])
+        return doors.chat(kernel.plugins, model, messages, **arguments)
 
     def _request(self, kernel: Kernel, **changes: Any) -> Request:
         hook, call = kernel.plugins.manager.hook, self._call(kernel, **changes)
@@ -125,6 +137,76 @@ class ProviderConformance(Suite):
             wanted = value[0] if isinstance(value, list) else value
             assert json.dumps(wanted, ensure_ascii=False) in request.encode().decode()
 
+    def test_what_the_caller_adds_is_sent(self, kernel: Kernel) -> None:
+        """``extra_body`` goes into the body, ``extra_headers`` into the headers, as they are."""
+        request = self._request(
+            kernel, extra_body={"x_mark": "§1"}, extra_headers={"x-trace": "§2"}
+        )
+        assert "§1" in request.encode().decode()
+        assert request.headers.get("x-trace") == "§2"
+
+    def test_the_key_is_sent(self, kernel: Kernel) -> None:
+        """In a header, the address or the body; a header of the caller's own wins."""
+        if not self.takes_key:
+            return
+        request = self._request(kernel)
+        sent = f"{request.url} {request.wire_headers()} {request.encode().decode()}"
+        assert KEY in sent
+        name = next((n for n, v in request.wire_headers().items() if KEY in v), None)
+        if name is not None:
+            own = self._request(kernel, extra_headers={name: "mine"})
+            assert own.wire_headers()[name] == "mine"
+
+    def test_every_message_is_sent(self, kernel: Kernel) -> None:
+        """The history is not cut; what cannot be said is refused."""
+        if not self.has_history:
+            return
+        roles = ("system", "user", "assistant", "user")
+        messages = [{"role": role, "content": f"§{n}"} for n, role in enumerate(roles)]
+        sent = self._request(kernel, messages=messages).encode().decode()
+        assert all(f"§{n}" in sent for n in range(4))
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://§/"}}]},
+            {"role": "tool", "tool_call_id": "§", "content": "x"},
+        ],
+    )
+    def test_a_message_of_another_kind_is_sent_or_refused(
+        self, kernel: Kernel, message: dict[str, Any]
+    ) -> None:
+        """An image or a tool's answer is not dropped in silence."""
+        try:
+            request = self._request(kernel, messages=[message])
+        except BadRequestError:
+            return
+        assert "§" in request.encode().decode()
+
+    def test_the_deadline_is_the_callers(self, kernel: Kernel, wire: Wire) -> None:
+        """A timeout of the call bounds the request."""
+        wire.reply(self.samples.whole)
+        self._ask(kernel, timeout=7)
+        assert wire.sent[-1].timeouts.total_s == 7
+
+    def test_another_operation_is_another_request_or_refused(self, kernel: Kernel) -> None:
+        """An embedding is not asked for as if it were a chat."""
+        call = doors.embedding(kernel.plugins, self.model, "§", api_key=KEY, **self.arguments)
+        hook = kernel.plugins.manager.hook
+        try:
+            request = hook.prepare_request(call=call, route=hook.resolve_model(call=call))
+        except BadRequestError:
+            return
+        assert request is None or (request.url, request.body) != (
+            self._request(kernel).url,
+            self._request(kernel).body,
+        )
+
+    def test_no_message_is_refused(self, kernel: Kernel) -> None:
+        """Nothing to ask is the caller's mistake, told before anything is sent."""
+        with pytest.raises(BadRequestError):
+            self._request(kernel, messages=[])
+
     def test_hides_its_key(self, kernel: Kernel) -> None:
         """No secret shows in the repr or a pickle of what a request is made of."""
         request = self._request(kernel)
@@ -157,6 +239,7 @@ class ProviderConformance(Suite):
         text = "".join(chunk.text for chunk in stream)
         assert text == self.samples.text == stream.response.text
         assert stream.response.choices == whole.choices
+        assert stream.response.usage == whole.usage
 
     def test_a_stream_that_stops_short_is_no_answer(self, kernel: Kernel, wire: Wire) -> None:
         """A stream without its end raises, and hands over what had come."""

@@ -13,6 +13,7 @@ from scillm import (
     APIError,
     BadRequestError,
     Call,
+    InvalidResponse,
     Request,
     Response,
     Route,
@@ -20,10 +21,20 @@ from scillm import (
     hookimpl,
     unfold,
 )
+from scillm.errors import StatusError
 
 if TYPE_CHECKING:
     from scillm import Event, Kernel
     from scillm.calls import Sender
+
+
+_MAY_PASS = (
+    ConnectionError("cut"),
+    TimeoutError("late"),
+    StatusError(429, "", {"retry-after": "0"}),
+    StatusError(503),
+    InvalidResponse("odd"),
+)
 
 
 def answer(text: str) -> Response:
@@ -42,9 +53,14 @@ class Probe:
     PROVIDERS = ("probe",)
 
     def __init__(
-        self, error: Exception | None = None, fail_after: int = 0, has_sender: bool = True
+        self,
+        error: Exception | None = None,
+        fail_after: int = 0,
+        has_sender: bool = True,
+        hangs: bool = False,
     ) -> None:
-        self.error, self.fail_after, self.has_sender = error, fail_after, has_sender
+        self.error, self.fail_after = error, fail_after
+        self.has_sender, self.hangs = has_sender, hangs
         self.begun = self.closed = 0
 
     @hookimpl
@@ -70,6 +86,8 @@ class Probe:
     async def _send(self, request: Request) -> AsyncGenerator[Event, None]:
         self.begun += 1
         try:
+            if self.hangs:
+                await asyncio.Event().wait()
             content = (request.body or {})["messages"][-1]["content"]
             whole = answer(content)
             pieces: list[Event] = list(unfold(whole)) if request.frames == "sse" else [whole]
@@ -143,7 +161,7 @@ class StrategyConformance(Suite):
 
     def test_cancelling_closes_the_sender(self, kernel_of: Callable[[Probe], Kernel]) -> None:
         """A cancelled call leaves nothing running."""
-        probe = Probe()
+        probe = Probe(hangs=True)
 
         async def main() -> None:
             task = asyncio.ensure_future(self._ask(kernel_of(probe)))
@@ -156,11 +174,12 @@ class StrategyConformance(Suite):
 
         asyncio.run(main())
 
+    @pytest.mark.parametrize("error", _MAY_PASS, ids=lambda error: type(error).__name__)
     def test_no_second_attempt_after_the_first_event(
-        self, kernel_of: Callable[[Probe], Kernel]
+        self, kernel_of: Callable[[Probe], Kernel], error: Exception
     ) -> None:
         """Once a piece was handed over, an error is raised: a repetition would say it twice."""
-        probe = Probe(error=ConnectionError("cut"), fail_after=1)
+        probe = Probe(error=error, fail_after=1)
 
         async def main() -> list[str]:
             stream = await self._ask(kernel_of(probe), "abc", stream=True)
