@@ -1,4 +1,4 @@
-"""The embedded model passes what every provider must; its host runs, and the wire answers for it."""
+"""The embedded model passes what every provider must: its host runs, the wire answers for it."""
 
 from pytest_scillm import ProviderConformance
 from scillm_local import Local

@@ -127,7 +127,7 @@ class _Walk:
             self._problem = f"{hook}: {type(error).__name__}: {error}"
             return None
         if answer is None:
-            self._problem = doors.unknown_model(self._kernel.plugins, hook, self._call)
+            self._problem = doors.nobody_answered(self._kernel.plugins, hook, **arguments)
         return answer
 
     def _one_by_one(self, hook: str, arguments: dict[str, Any]) -> Step:

@@ -126,7 +126,7 @@ def _request(kernel: Kernel, provider: str, api_base: str | None) -> Request:
     route = hook.resolve_model(call=call)
     request: Request | None = route and hook.prepare_request(call=call, route=route)
     if request is None:
-        raise UnknownModelError(doors.unknown_model(kernel.plugins, "resolve_model", call))
+        raise UnknownModelError(doors.nobody_answered(kernel.plugins, "resolve_model", call=call))
     if ":" not in request.url:
         raise BadRequestError(
             "no address: pass --api-base URL", llm_provider=request.route.provider
