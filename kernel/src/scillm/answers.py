@@ -41,10 +41,9 @@ class View(Mapping[str, Any]):
         _set(self, "_raw", raw)
 
     def __getattr__(self, name: str) -> Any:
-        try:
+        if name in self._fields or name in self._raw:
             return self[name]
-        except KeyError:
-            raise AttributeError(f"{type(self).__name__} has no field {name!r}") from None
+        raise AttributeError(f"{type(self).__name__} has no field {name!r}")
 
     def __getitem__(self, name: str) -> Any:
         raw = self._raw
