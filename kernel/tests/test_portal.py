@@ -78,10 +78,26 @@ def test_an_async_stream_cannot_be_iterated_in_sync(kernel):
 
     async def main():
         stream = await kernel.acompletion("echo/m", ASK, stream=True)
-        list(stream)  # the first chunk is there already
-        await stream.aclose()
+        try:
+            with pytest.raises(TypeError, match="await its aclose"):
+                stream.close()
+            list(stream)  # the first chunk is there already
+        finally:
+            await stream.aclose()
 
     with pytest.raises(TypeError, match="iterate it with `async for`"):
+        asyncio.run(main())
+
+
+def test_a_sync_stream_cannot_be_iterated_in_async(kernel):
+    """It belongs to the portal's loop, and says so."""
+
+    async def main():
+        with kernel.completion("echo/m", ASK, stream=True) as stream:
+            async for _ in stream:
+                pass
+
+    with pytest.raises(TypeError, match="with a plain `for`"):
         asyncio.run(main())
 
 
@@ -120,6 +136,58 @@ def test_a_forked_child_can_call(kernel):
     code = "ok" if _in_child(lambda: kernel.completion("echo/m", ASK).text == "hi") else "no"
     assert code == "ok"
     assert kernel.completion("echo/m", ASK).text == "hi"
+
+
+FORKED = """
+import os, signal, sys
+import scillm_echo_of_tests as tests
+call = tests.call
+stream = tests.stream()
+next(stream)
+pid = os.fork()
+if pid == 0:
+    signal.alarm(10)
+    stream.close()
+    sys.exit(0)
+signal.alarm(20)
+code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+stream.close()
+print(code, call())
+"""
+CALLS = """
+from scillm import Chunk, Kernel, Request, Response, Route, hookimpl
+class Echo:
+    __name__ = "echo"
+    @hookimpl
+    def resolve_model(self): return Route(provider="p", model="m")
+    @hookimpl
+    def prepare_request(self, route, call):
+        frames = "sse" if call.stream else "json"
+        return Request(route=route, url="x:", read=lambda f: (), frames=frames)
+    @hookimpl
+    def send(self): return self._send
+    async def _send(self, request):
+        import asyncio
+        await asyncio.sleep(0.01)
+        if request.frames == "sse":
+            for _ in range(1000):
+                yield Chunk({"choices": []})
+        yield Response({"choices": [{"index": 0, "message": {"content": "hi"}}]})
+kernel = Kernel.of(Echo())
+def call(): return kernel.completion("p/m", [{"role": "user", "content": "x"}]).text
+def stream(): return kernel.completion("p/m", [{"role": "user", "content": "x"}], stream=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
+def test_a_forked_child_that_just_ends_leaves_its_parent_alone(tmp_path):
+    """What it inherited is not closed under its parent, nor waited for."""
+    (tmp_path / "scillm_echo_of_tests.py").write_text(CALLS)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=40, env=environment
+    )
+    assert run.stdout.strip() == "0 hi"
 
 
 def _in_child(work):

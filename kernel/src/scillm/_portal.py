@@ -145,6 +145,11 @@ def portal() -> Portal:
 def _forget() -> None:
     """In a forked child the threads are gone, and the parent's locks may be held."""
     global _portal, _lock  # the child's own
+    if _portal is not None:
+        # Collected in the child, the loop would close itself, and with that take its wake-up
+        # call out of the epoll that the child shares with its parent. This keeps it from that.
+        with contextlib.suppress(AttributeError):
+            _portal.loop.is_closed = lambda: True  # type: ignore[method-assign]
     _portal, _lock = None, threading.Lock()
 
 
@@ -204,8 +209,9 @@ class Pump(Generic[T]):
     def close(self) -> None:
         """Stop reading, and close the source before returning."""
         self._done = True
-        self._future.cancel()
-        self._portal.run(_settled(self._room))
+        if self._portal is portal():  # else it is a forked parent's
+            self._future.cancel()
+            self._portal.run(_settled(self._room))
 
 
 class _Room:

@@ -206,15 +206,18 @@ class Stream:
         return self
 
     async def __anext__(self) -> Chunk:
+        if self._pump is not None:
+            raise TypeError("this stream comes from completion(): iterate it with a plain `for`")
         if self._head:
             return self._head.pop()
         return await self._chunks.__anext__()
 
     async def aclose(self) -> None:
         """Leave early, or tidy up at the end: closes the connection if it is still in use."""
-        self._head.clear()
         if self._pump is not None:
             self.close()
+            return
+        self._head.clear()
         await self._chunks.aclose()
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -229,10 +232,15 @@ class Stream:
         return chunk
 
     def close(self) -> None:
-        """Leave early, in sync code."""
+        """Leave early, in sync code.
+
+        Raises:
+            TypeError: The stream comes from ``acompletion()``: await ``aclose()``.
+        """
+        if self._pump is None:
+            raise TypeError("this stream comes from acompletion(): await its aclose()")
         self._head.clear()
-        if self._pump is not None:
-            self._pump.close()
+        self._pump.close()
 
     async def __aenter__(self) -> Stream:
         return self
