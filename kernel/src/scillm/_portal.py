@@ -146,9 +146,10 @@ def _forget() -> None:
     """In a forked child the threads are gone, and the parent's locks may be held."""
     global _portal, _lock  # the child's own
     if _portal is not None:
-        # Collected in the child, the loop would close itself, and with that take its wake-up
-        # call out of the epoll that the child shares with its parent. This keeps it from that.
-        with contextlib.suppress(AttributeError):
+        # Collected in the child, the loop and its connections would close themselves, and with
+        # that leave the epoll that the child shares with its parent. They take it for closed.
+        _portal.loop.set_exception_handler(lambda loop, context: None)
+        with contextlib.suppress(AttributeError):  # uvloop's, which has no such attribute to set
             _portal.loop.is_closed = lambda: True  # type: ignore[method-assign]
     _portal, _lock = None, threading.Lock()
 
