@@ -39,6 +39,7 @@ _BY_CODE = {
     "content_policy_violation": FailureKind.CONTENT_POLICY,
     "content_filter": FailureKind.CONTENT_POLICY,
 }
+_LONGEST_WAIT_S = 10 * 366 * 86400.0  # what is longer is a mistake
 _BY_TYPE: tuple[tuple[type[Exception], FailureKind], ...] = (
     (TimeoutError, FailureKind.TIMEOUT),
     (ConnectionError, FailureKind.UNREACHABLE),
@@ -96,7 +97,9 @@ def _named(hook: Any, call: Call, inner: Sender) -> Sender:
 def _told(hook: Any, call: Call, request: Request, error: Exception) -> APIError:
     failure: Failure = hook.classify_error(call=call, request=request, error=error)
     known = (call.api_key, *call.headers.values(), *request.headers.values())
-    failure = evolve(failure, detail=redact(failure.detail, known)[:500])
+    request_id = failure.request_id and redact(failure.request_id, known)
+    detail = redact(failure.detail, known)[:500]
+    failure = evolve(failure, detail=detail, request_id=request_id)
     route = request.route
     where = f"{route.provider}/{route.model}" if route.model else route.provider
     kind = type(error) if isinstance(error, APIError) else error_for(failure)
@@ -151,7 +154,8 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
             return max(0.0, float(ms) / 1000)
         if (text := headers.get("retry-after")) is None:
             return None
-        return max(0.0, float(text)) if text.strip()[:1].isdigit() else _until(text)
+        seconds = float(text) if text.strip()[:1].isdigit() else _until(text)
+        return max(0.0, seconds) if seconds < _LONGEST_WAIT_S else None
     except ValueError:
         return None
 

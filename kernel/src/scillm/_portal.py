@@ -15,6 +15,7 @@ import concurrent.futures
 import contextlib
 import os
 import queue
+import signal
 import threading
 import time
 import weakref
@@ -23,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-IDLE_S = 0.5  # after such a pause the loop first looks what has become of its connections
+IDLE_S = 0.02  # after such a pause the loop first looks what has become of its connections
 
 
 class Portal:
@@ -59,41 +60,41 @@ class Portal:
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         with self._change:
             self._handed.add(future)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._help, name="scillm-portal", daemon=True
-                )
-                self._thread.start()
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._help, name="scillm-portal", daemon=True)
+                thread.start()
+                self._thread = thread
             self._change.notify()
-        future.add_done_callback(self._gone)
+        future.add_done_callback(self._ended)
         return future
 
-    def _gone(self, future: concurrent.futures.Future[Any]) -> None:
+    def _ended(self, future: concurrent.futures.Future[Any]) -> None:
+        """Run the loop a few turns more: a cancelled task has yet to close what it opened."""
+        self.loop.call_soon_threadsafe(self._gone, future, 10)
+
+    def _gone(self, future: concurrent.futures.Future[Any], turns: int) -> None:
+        if turns:
+            self.loop.call_soon(self._gone, future, turns - 1)
+            return
         with self._change:
             self._handed.discard(future)
             if not self._handed:
-                self.loop.call_soon_threadsafe(self._idle.set)
+                self._idle.set()
 
     def _driven(self, work: Coroutine[Any, Any, T]) -> T:
         is_rested = time.monotonic() - self._last_s > IDLE_S
         task = self.loop.create_task(_after_a_look(work) if is_rested else work)
-        try:
+        with _ctrl_c_cancels(self.loop, task):
             return self.loop.run_until_complete(task)
-        except BaseException:
-            if not task.done():  # Ctrl-C: the loop was left in the middle
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    self.loop.run_until_complete(task)
-            raise
 
     def _help(self) -> None:
         while True:
             with self._change:
                 while not self._handed:
                     self._change.wait()
-            with self._turn:
+            with self._turn, contextlib.suppress(BaseException):  # whoever waits gets the error
                 self.loop.run_until_complete(self._until_idle())
-                self._last_s = time.monotonic()
+            self._last_s = time.monotonic()
 
     async def _until_idle(self) -> None:
         while self._handed:
@@ -113,6 +114,34 @@ class Portal:
         for _ in range(3):  # the turns that their tasks take to notice
             await asyncio.sleep(0)
         await self.loop.shutdown_asyncgens()
+
+
+@contextlib.contextmanager
+def _ctrl_c_cancels(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Iterator[None]:
+    """Make Ctrl-C cancel *task* instead of leaving the loop in the middle of something.
+
+    As ``asyncio.Runner`` does: only on the main thread, and only if nobody else handles it.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    pressed: list[int] = []
+
+    def cancel(number: int, frame: object) -> None:
+        pressed.append(number)
+        loop.call_soon_threadsafe(task.cancel)
+
+    signal.signal(signal.SIGINT, cancel)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not pressed:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 async def _after_a_look(work: Coroutine[Any, Any, T]) -> T:

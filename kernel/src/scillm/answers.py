@@ -418,7 +418,9 @@ class Chunk(
     @property
     def text(self) -> str:
         """The text that this chunk adds to the first choice, ``""`` if none."""
-        return next((c.delta.content or "" for c in self.choices if not c.index), "")
+        first = next((c.delta for c in self.choices or () if not c.index), None)
+        content = first.content if first else None
+        return content if isinstance(content, str) else ""
 
     @property
     def is_final(self) -> bool:

@@ -213,10 +213,12 @@ class Request:
         """
         try:
             yield from self.read(frame)
-        except (ScillmError, StatusError):
+        except ScillmError:
             raise
+        except StatusError as error:
+            raise StatusError(error.status, self.redact(error.text), error.headers) from None
         except Exception as error:  # noqa: BLE001  # on bytes that nobody vouches for, in any way
-            shown = self.redact(frame[:200].decode("utf-8", "replace"))
+            shown = self.redact(frame[:2000].decode("utf-8", "replace"))[:200]
             raise InvalidResponse(
                 f"{self.route.provider} sent what cannot be read as an answer "
                 f"({_reason(error)}): {shown!r}"

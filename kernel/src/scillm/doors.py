@@ -196,6 +196,11 @@ def _base(base: str | None) -> str | None:
         raise BadRequestError(
             f"api_base={base!r} is not an address: it must start with http:// or https://"
         )
+    if "@" in base.split("/", 3)[2]:
+        raise BadRequestError(
+            "api_base holds a user name or password, which would show in messages: "
+            "leave it out, and pass extra_headers={'Authorization': ...}"
+        )
     return base
 
 

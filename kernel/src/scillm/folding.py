@@ -46,7 +46,7 @@ class Fold:
             self._first = event
         try:
             self._add(event._raw)
-        except (TypeError, AttributeError, ValueError) as error:
+        except (TypeError, AttributeError, ValueError, RecursionError) as error:
             raise InvalidResponse(
                 f"a piece of the answer cannot be put together: {error}"
             ) from error

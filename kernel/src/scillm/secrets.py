@@ -53,6 +53,12 @@ class Secret:
     def __hash__(self) -> int:
         return hash((Secret, self._value))
 
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
     def __reduce__(self) -> tuple[object, ...]:
         return (_withheld, ())
 
@@ -63,6 +69,8 @@ def redact(text: str, secrets: Iterable[object]) -> str:
         if isinstance(secret, Secret) and secret._value:
             for part in (secret._value, secret._value.rpartition(" ")[2]):
                 text = text.replace(part, "***") if len(part) > 3 else text
+                if len(part) > 12 and (begin := text.find(part[:8])) >= 0:
+                    text = text[:begin] + "***"  # a secret whose end was cut off with the text
     return text
 
 

@@ -191,7 +191,10 @@ def _object(frame: bytes) -> dict[str, Any]:
 def _checked(raw: Any, frame: bytes) -> dict[str, Any]:
     if type(raw) is not dict:
         raise InvalidResponse(f"not a JSON object: {_shown(frame)}")
-    if "error" in raw and raw["error"] and not raw.get("choices"):
+    raw.pop("additional_kwargs", None)  # ours to write: a server must not forge what plugins note
+    if raw.get("object") == "error" and "error" not in raw:
+        raise StatusError(_status_in(raw), frame.decode("utf-8", "replace"))
+    if raw.get("error"):
         raise StatusError(_status_in(raw["error"]), frame.decode("utf-8", "replace"))
     found: dict[str, Any] = raw
     return found

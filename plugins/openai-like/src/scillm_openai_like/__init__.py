@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from scillm import AuthenticationError, Call, Request, Route, Secret, Setting, hookimpl
+from scillm import (
+    AuthenticationError,
+    BadRequestError,
+    Call,
+    Request,
+    Route,
+    Secret,
+    Setting,
+    hookimpl,
+)
 from scillm.settings import variable
 from scillm_dialects import openai_chat
 from scillm_openai_like.hosts import HOSTS, Host
@@ -40,6 +49,12 @@ def prepare_request(call: Call, route: Route) -> Request | None:
     host = _BY_NAME.get(route.provider)
     if host is None:
         return None
+    if not route.base_url:
+        raise BadRequestError(
+            f"{route.provider} needs an address: pass api_base='http://...'",
+            llm_provider=route.provider,
+            model=route.model,
+        )
     key = call.api_key or host.key()
     if key is None and host.needs_key and not _authorizes(call):
         raise AuthenticationError(

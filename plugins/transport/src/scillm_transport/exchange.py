@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from scillm import BadRequestError, InvalidResponse, Request, ScillmError, Secret
 from scillm.errors import StatusError
@@ -35,8 +35,8 @@ class Outgoing:
 
     method: str
     url: str
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     request: Request
 
 
@@ -88,7 +88,7 @@ def sender(exchange: Exchange, explain: Explain) -> Sender:
                 for event in request.events(await _whole(exchange, outgoing)):
                     yield event
                 return
-            reply = await _replied(exchange, outgoing)
+            reply = await _begun(exchange, outgoing)
             try:
                 async with aclosing(_events(request, reply)) as events:
                     async for event in events:
@@ -101,7 +101,7 @@ def sender(exchange: Exchange, explain: Explain) -> Sender:
             known = explain(error, outgoing)
             if known is error:
                 raise
-            raise known from error
+            raise type(known)(request.redact(str(known))) from None  # the cause may hold the key
 
     return send
 
@@ -134,6 +134,21 @@ async def _whole(exchange: Exchange, outgoing: Outgoing) -> bytes:
         ) from None
 
 
+async def _begun(exchange: Exchange, outgoing: Outgoing) -> Reply:
+    """Return the reply of a stream, whose headers must come within the deadlines of two phases."""
+    timeouts = outgoing.request.timeouts
+    phases = (timeouts.connect_s, timeouts.read_s)
+    limit_s = None if None in phases else sum(seconds for seconds in phases if seconds)
+    timeout = deadline(limit_s)
+    try:
+        async with timeout:
+            return await _replied(exchange, outgoing)
+    except (TimeoutError, asyncio.TimeoutError):
+        if not (timeout.expired() if callable(timeout.expired) else timeout.expired):
+            raise  # not ours: a phase's
+        raise _Late(f"{outgoing.url} did not begin to answer within {limit_s:g} s") from None
+
+
 async def _replied(exchange: Exchange, outgoing: Outgoing) -> Reply:
     """Return the reply whose body is the answer: a good one, behind any redirects."""
     for _ in range(MAX_REDIRECTS + 1):
@@ -150,8 +165,8 @@ async def _replied(exchange: Exchange, outgoing: Outgoing) -> Reply:
 
 
 async def _events(request: Request, reply: Reply) -> AsyncGenerator[Event, None]:
-    content_type = reply.headers.get("content-type", "")
-    is_finished = False
+    content_type = reply.headers.get("content-type", "").lower()
+    is_finished, is_empty = False, True
     if "json" in content_type:  # the server did not stream, or tells an error with a good status
         frames = _one(await _body(reply, request.max_bytes))
     elif content_type.startswith("text/event-stream"):
@@ -167,8 +182,10 @@ async def _events(request: Request, reply: Reply) -> AsyncGenerator[Event, None]
                 is_finished = True
                 continue
             for event in request.events(frame):
-                is_finished = is_finished or event.is_final
+                is_finished, is_empty = is_finished or event.is_final, False
                 yield event
+    if is_empty:
+        raise InvalidResponse("the stream ended without an answer in it")
     if not is_finished:
         raise InvalidResponse(
             "the stream stopped short: it has neither a finish_reason nor an end mark, "
@@ -195,7 +212,7 @@ async def _frames(request: Request, reply: Reply) -> AsyncGenerator[bytes, None]
 
 async def _drain(reply: Reply) -> None:
     """Read what little is left behind the end mark, so that the connection can be used again."""
-    with suppress(TimeoutError, asyncio.TimeoutError):
+    with suppress(Exception):  # the answer is whole; a connection that breaks now is not used again
         async with deadline(DRAIN_S):
             async for _ in reply.blocks:
                 continue

@@ -9,10 +9,12 @@ hangs; so each loop has its own, made on first use. It is closed when the loop e
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from attrs import define
 
@@ -42,6 +44,16 @@ class Pools(Generic[K, C]):
             weakref.WeakKeyDictionary()
         )
         self._lock = threading.Lock()
+        _all.add(self)
+
+    def inherited(self) -> None:
+        """In a forked child, keep the parent's clients for ever: closing them would harm it."""
+        for loop in self._pools:
+            loop.set_exception_handler(lambda loop, context: None)
+            with contextlib.suppress(AttributeError):  # uvloop's, which has no attribute to set
+                loop.is_closed = lambda: True  # type: ignore[method-assign]
+        _kept.append(dict(self._pools))
+        self._pools, self._lock = weakref.WeakKeyDictionary(), threading.Lock()
 
     def client(self, key: K) -> C:
         """Return the running loop's client for *key*."""
@@ -58,15 +70,15 @@ class Pools(Generic[K, C]):
         return client
 
     async def aclose(self) -> None:
-        """Close the clients of every loop that still runs."""
+        """Close the clients of this loop, and have every other loop that runs close its own."""
         with self._lock:
             pools = list(self._pools.items())
         for loop, pool in pools:
             if loop is asyncio.get_running_loop():
                 await pool.lifetime.aclose()
             elif loop.is_running():
-                closing = asyncio.run_coroutine_threadsafe(_aclose(pool.lifetime), loop)
-                await asyncio.wrap_future(closing)
+                # Not waited for: that loop's thread may be the one that waits for us.
+                asyncio.run_coroutine_threadsafe(_aclose(pool.lifetime), loop)
             with self._lock:
                 self._pools.pop(loop, None)
 
@@ -78,6 +90,19 @@ class Pools(Generic[K, C]):
                 pool = self._pools.pop(loop, None)
             for client in pool.clients.values() if pool else ():
                 await self._close(client)
+
+
+_all: weakref.WeakSet[Pools[Any, Any]] = weakref.WeakSet()
+_kept: list[object] = []
+
+
+def _forked() -> None:
+    for pools in list(_all):
+        pools.inherited()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 async def _aclose(lifetime: AsyncGenerator[None, None]) -> None:
