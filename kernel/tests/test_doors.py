@@ -118,6 +118,7 @@ def test_messages_may_be_any_iterable_of_mappings(plugins, whole):
         ({"timeout": True}, "timeout=True"),
         ({"timeout": "10"}, "timeout='10'"),
         ({"api_base": "localhost:80"}, "api_base='localhost:80' is not an address"),
+        ({"api_base": "http://me:pass@h/v1"}, "api_base holds a user name or password"),
         ({"api_key": 3}, "api_key is a int"),
         ({"extra_headers": [1]}, "extra_headers is a list"),
         ({"extra_headers": {"a": 1}}, r"extra_headers\['a'\] is a int"),

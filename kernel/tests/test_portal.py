@@ -288,3 +288,36 @@ def test_context_variables_reach_the_call(echoing):
     kernel.completion("echo/m", ASK)
     list(kernel.completion("echo/m", ASK, stream=True))
     assert seen == ["mine", "mine"]
+
+
+def test_a_sender_that_wants_to_exit_does_not_stop_the_portal(echoing, whole):
+    """The helper thread survives it; who waited gets the error, and the next call its answer."""
+
+    class Leaves(echoing):
+        async def _send(self, request):
+            if request.body["messages"][-1]["content"] == "leave":
+                raise SystemExit(3)
+            async for event in super()._send(request):
+                yield event
+
+    kernel = Kernel.of(Leaves())
+    with pytest.raises(SystemExit):
+        kernel.completion("echo/m", [{"role": "user", "content": "leave"}], stream=True)
+    stream = kernel.completion("echo/m", ASK, stream=True)
+    assert "".join(chunk.text for chunk in stream) == "hi"
+
+
+def test_an_abandoned_stream_is_closed_without_another_call(echoing, whole):
+    """Its connection must not stay open until somebody calls again."""
+    import gc
+    import time
+
+    echo = echoing(*[c for _ in range(400) for c in unfold(whole("a"))])
+    stream = Kernel.of(echo).completion("echo/m", ASK, stream=True)
+    next(stream)
+    del stream
+    gc.collect()
+    end = time.monotonic() + 5
+    while not echo.closed and time.monotonic() < end:
+        threading.Event().wait(0.01)
+    assert echo.closed == 1

@@ -30,6 +30,19 @@ def test_a_pickled_secret_holds_no_value():
     assert not pickle.loads(data)["key"]
 
 
+def test_a_copied_secret_keeps_its_value():
+    """Copying a call must not lose its key."""
+    assert copy.deepcopy(Call(api_key=Secret("k"))).api_key == copy.copy(Secret("k")) == Secret("k")
+
+
+def test_a_secret_whose_end_was_cut_off_is_hidden_too():
+    """An error that shows the first bytes of an answer may cut an echoed key in two."""
+    route = Route(provider="p", model="m")
+    headers = {"authorization": Secret("Bearer sk-0123456789abcdef")}
+    request = Request(route=route, url="x:", read=lambda f: (), headers=headers)
+    assert request.redact("you sent sk-0123456789ab") == "you sent ***"
+
+
 def test_secrets_compare_by_value():
     """Equal secrets are equal, and none equals a text."""
     assert Secret("a") == Secret("a")

@@ -154,6 +154,8 @@ def test_a_chunk_of_another_shape_is_refused(frame):
         (b'{"error": {"message": "m", "code": 429}}', 429),
         (b'{"error": {"message": "m", "code": "503"}}', 503),
         (b'{"error": "boom"}', 500),
+        (b'{"error": {"code": 502}, "choices": [{"delta": {"content": ""}}], "data": []}', 502),
+        (b'{"object": "error", "message": "m", "code": 400}', 400),
         (b'{"error": {"code": "rate_limit"}}', 500),
     ],
 )
@@ -171,6 +173,14 @@ def test_a_whole_answer_in_place_of_a_chunk_is_taken():
     )
     assert event.text == "hi"
     assert event.is_final
+
+
+def test_a_server_cannot_forge_what_plugins_note():
+    """A verdict in ``additional_kwargs`` is ours to write."""
+    (event,) = openai_chat.read_chat(
+        b'{"choices": [{"message": {}}], "additional_kwargs": {"lean4": {"verdict": "proved"}}}'
+    )
+    assert event.additional_kwargs == {}
 
 
 @given(st.binary(max_size=200))

@@ -6,7 +6,7 @@ import pytest
 
 import scillm_openai_like
 from pytest_scillm import ProviderConformance
-from scillm import AuthenticationError, Call, Kernel, Secret, doors
+from scillm import AuthenticationError, BadRequestError, Call, Kernel, Secret, doors
 from scillm_openai_like.hosts import HOSTS
 
 ASK = [{"role": "user", "content": "hi"}]
@@ -87,6 +87,13 @@ def test_a_host_can_be_moved(hook, monkeypatch, host):
     assert hook.resolve_model(call=call).base_url == "http://elsewhere/v1"
     call = Call(model=f"{host.names[0]}/m", api_base="http://own/v1/")
     assert hook.resolve_model(call=call).base_url == "http://own/v1"
+
+
+def test_a_missing_address_is_named(hook):
+    """Before anything is sent."""
+    call = Call(model="openai_like/m", messages=tuple(ASK))
+    with pytest.raises(BadRequestError, match="openai_like needs an address: pass api_base"):
+        hook.prepare_request(call=call, route=hook.resolve_model(call=call))
 
 
 def test_the_callers_header_is_the_only_one():

@@ -60,7 +60,8 @@ class Pools(Generic[K, C]):
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
-            pool = _Pool({}, self._lifetime(loop))
+            clients: dict[K, C] = {}
+            pool = _Pool(clients, self._lifetime(loop, clients))
             _begin(pool.lifetime)
             with self._lock:
                 self._pools[loop] = pool
@@ -73,22 +74,25 @@ class Pools(Generic[K, C]):
         """Close the clients of this loop, and have every other loop that runs close its own."""
         with self._lock:
             pools = list(self._pools.items())
+            self._pools.clear()  # who calls from now on gets new clients
         for loop, pool in pools:
             if loop is asyncio.get_running_loop():
                 await pool.lifetime.aclose()
             elif loop.is_running():
                 # Not waited for: that loop's thread may be the one that waits for us.
                 asyncio.run_coroutine_threadsafe(_aclose(pool.lifetime), loop)
-            with self._lock:
-                self._pools.pop(loop, None)
 
-    async def _lifetime(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+    async def _lifetime(
+        self, loop: asyncio.AbstractEventLoop, clients: dict[K, C]
+    ) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
             with self._lock:
-                pool = self._pools.pop(loop, None)
-            for client in pool.clients.values() if pool else ():
+                pool = self._pools.get(loop)
+                if pool is not None and pool.clients is clients:
+                    del self._pools[loop]
+            for client in clients.values():
                 await self._close(client)
 
 

@@ -365,6 +365,18 @@ class TransportConformance(Suite):
         kernel.close()
         assert ask("echo").text == "hi"
 
+    def test_a_kernel_can_be_closed_inside_a_loop(self, kernel: Kernel, endpoint: Endpoint) -> None:
+        """The sync ``close`` does not wait for the loop that waits for it."""
+        base = endpoint.url("echo")
+
+        async def main() -> None:
+            assert (await kernel.acompletion("probe/m", ASK, api_base=base)).text == "hi"
+            kernel.close()
+            await asyncio.sleep(0.05)
+
+        asyncio.run(main())
+        assert kernel.completion("probe/m", ASK, api_base=base).text == "hi"
+
     def test_a_cancelled_call_leaves_nothing(self, kernel: Kernel, endpoint: Endpoint) -> None:
         """Its connection is dropped, and the next call is not disturbed."""
 
