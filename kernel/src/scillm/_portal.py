@@ -65,7 +65,8 @@ class Portal:
                 thread.start()
                 self._thread = thread
             self._change.notify()
-        future.add_done_callback(self._ended)
+        # From inside the loop, so that it comes after the callback that cancels the task.
+        self.loop.call_soon_threadsafe(future.add_done_callback, self._ended)
         return future
 
     def _ended(self, future: concurrent.futures.Future[Any]) -> None:
