@@ -11,9 +11,6 @@ from pytest_scillm.endpoint import Endpoint
 
 LEGACY = "LITELLM_ENABLE_CODEX_AGENT"
 
-# On 3.10 aiohttp finds at exit that the sync door's session was not closed, and says so. This may
-# go when the kernel closes the loop of its sync door before the process ends.
-
 
 def paste(code: str, **environment: str) -> str:
     """Run a script with these variables and none of ours; returns what it prints.

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from attrs import evolve, field, frozen
@@ -127,11 +127,17 @@ async def _whole(exchange: Exchange, outgoing: Outgoing) -> bytes:
             finally:
                 await reply.aclose()
     except (TimeoutError, asyncio.TimeoutError):
-        if not (timeout.expired() if callable(timeout.expired) else timeout.expired):
-            raise  # not ours: a phase's
+        if not _has_expired(timeout):
+            raise  # a phase's deadline, which the client library tells
         raise _Late(
             f"no whole answer from {request.url} within {request.timeouts.total_s:g} s"
         ) from None
+
+
+def _has_expired(timeout: Any) -> bool:
+    """Say whether our own deadline passed; a method in the standard library, a property before."""
+    expired = timeout.expired
+    return bool(expired() if callable(expired) else expired)
 
 
 async def _begun(exchange: Exchange, outgoing: Outgoing) -> Reply:
@@ -144,8 +150,8 @@ async def _begun(exchange: Exchange, outgoing: Outgoing) -> Reply:
         async with timeout:
             return await _replied(exchange, outgoing)
     except (TimeoutError, asyncio.TimeoutError):
-        if not (timeout.expired() if callable(timeout.expired) else timeout.expired):
-            raise  # not ours: a phase's
+        if not _has_expired(timeout):
+            raise  # a phase's deadline, which the client library tells
         raise _Late(f"{outgoing.url} did not begin to answer within {limit_s:g} s") from None
 
 
