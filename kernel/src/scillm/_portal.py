@@ -19,7 +19,7 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -48,12 +48,14 @@ class Portal:
             finally:
                 self._last_s = time.monotonic()
                 self._turn.release()
-        future = self.hand(work)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        with _CtrlC() as ctrl_c:
+            future = self.hand(work)
+            ctrl_c.cancels(future.cancel)
+            try:
+                return future.result()
+            except BaseException:
+                future.cancel()
+                raise
 
     def hand(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Give *work* to the loop, and see to it that somebody runs the loop until it is done."""
@@ -84,8 +86,9 @@ class Portal:
 
     def _driven(self, work: Coroutine[Any, Any, T]) -> T:
         is_rested = time.monotonic() - self._last_s > IDLE_S
-        task = self.loop.create_task(_after_a_look(work) if is_rested else work)
-        with _ctrl_c_cancels(self.loop, task):
+        with _CtrlC() as ctrl_c:
+            task = self.loop.create_task(_after_a_look(work) if is_rested else work)
+            ctrl_c.cancels(lambda: self.loop.call_soon_threadsafe(task.cancel))
             return self.loop.run_until_complete(task)
 
     def _help(self) -> None:
@@ -117,32 +120,45 @@ class Portal:
         await self.loop.shutdown_asyncgens()
 
 
-@contextlib.contextmanager
-def _ctrl_c_cancels(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Iterator[None]:
-    """Make Ctrl-C cancel *task* instead of leaving the loop in the middle of something.
+class _CtrlC:
+    """While entered, Ctrl-C cancels the work instead of breaking off in the middle of something.
 
     As ``asyncio.Runner`` does: only on the main thread, and only if nobody else handles it.
+    KeyboardInterrupt is raised on leaving, when the work has closed what it opened.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    pressed: list[int] = []
 
-    def cancel(number: int, frame: object) -> None:
-        pressed.append(number)
-        loop.call_soon_threadsafe(task.cancel)
+    def __init__(self) -> None:
+        self._is_pressed = self._is_ours = False
+        self._cancel: Callable[[], object] | None = None
 
-    signal.signal(signal.SIGINT, cancel)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not pressed:
-            raise
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if pressed:
-        raise KeyboardInterrupt
+    def __enter__(self) -> _CtrlC:
+        self._is_ours = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
+        if self._is_ours:
+            signal.signal(signal.SIGINT, self._pressed)
+        return self
+
+    def cancels(self, cancel: Callable[[], object]) -> None:
+        """Say how the work is cancelled, which is done at once if Ctrl-C came before."""
+        self._cancel = cancel
+        if self._is_pressed:
+            cancel()
+
+    def _pressed(self, number: int, frame: object) -> None:
+        self._is_pressed = True
+        if self._cancel is not None:
+            self._cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if self._is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        is_cancelled = kind is None or issubclass(
+            kind, (asyncio.CancelledError, concurrent.futures.CancelledError)
+        )
+        if self._is_pressed and is_cancelled:
+            raise KeyboardInterrupt from None
 
 
 async def _after_a_look(work: Coroutine[Any, Any, T]) -> T:
@@ -206,6 +222,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 class Pump(Generic[T]):
     """Iterates an async generator from sync code, reading a little ahead.
 
+    Making one waits for the first item, or for the error that comes in its place.
+
     Args:
         source: What to iterate; it is driven on the portal's loop, and closed there.
         ahead: How many items may wait to be taken.
@@ -216,8 +234,15 @@ class Pump(Generic[T]):
         self._portal = portal()
         self._room = _Room(self._portal.loop, ahead)
         self._done = False
-        self._future = self._portal.hand(_fill(source, self._ready, self._room))
-        weakref.finalize(self, self._future.cancel)
+        with _CtrlC() as ctrl_c:
+            self._future = self._portal.hand(_fill(source, self._ready, self._room))
+            # A turn later: a task that is cancelled before it began would never tell us.
+            later = self._portal.loop.call_soon_threadsafe
+            ctrl_c.cancels(lambda: later(self._portal.loop.call_soon, self._future.cancel))
+            weakref.finalize(self, self._future.cancel)
+            self._first: tuple[bool, Any] | None = self._taken()
+            if isinstance(self._first[1], asyncio.CancelledError):
+                raise self._first[1]
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -225,17 +250,21 @@ class Pump(Generic[T]):
     def __next__(self) -> T:
         if self._done:
             raise StopIteration
-        try:
-            is_item, value = self._ready.get()
-        except BaseException:  # Ctrl-C while waiting
-            self._future.cancel()
-            raise
+        is_item, value = self._first or self._taken()
+        self._first = None
         if is_item:
             self._room.took()
             item: T = value
             return item
         self._done = True
         raise StopIteration if value is None else value
+
+    def _taken(self) -> tuple[bool, Any]:
+        try:
+            return self._ready.get()
+        except BaseException:  # Ctrl-C while waiting
+            self._future.cancel()
+            raise
 
     def close(self) -> None:
         """Stop reading, and close the source before returning."""
