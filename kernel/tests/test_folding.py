@@ -301,3 +301,11 @@ def _pieces(choice, data):
 def _cuts(text, data):
     places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=3)))
     return [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]
+
+
+def test_notes_on_several_chunks_are_merged_by_plugin():
+    """The first chunk may carry one plugin's, the last another's, or more of the first."""
+    notes = [{"a": {"x": "1"}}, {}, {"a": {"x": "1", "y": 2}, "b": {"z": 3}}]
+    chunks = [Chunk({"choices": [], "additional_kwargs": note}) for note in notes]
+    assert fold(chunks).additional_kwargs == {"a": {"x": "1", "y": 2}, "b": {"z": 3}}
+    assert chunks[0].additional_kwargs == {"a": {"x": "1"}}

@@ -344,3 +344,76 @@ def test_the_kernel_adds_little():
     )
     assert request.encode() == b""
     assert list(request.events(b"")) == [Response({})]
+
+
+class Breaking:
+    """A strategy whose Sender has a bug."""
+
+    __name__ = "breaking"
+    ORDER = 300
+
+    @hookimpl(wrapper=True)
+    def send(self):
+        inner = yield
+        return inner and self._send
+
+    async def _send(self, request):
+        raise KeyError("x")
+        yield
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_bug_in_a_senders_strategy_names_the_plugin(echo, stream):
+    """The caller sees a PluginError that says who, whatever was raised."""
+    kernel = Kernel.of(Breaking(), echo)
+    with pytest.raises(PluginError, match="the Sender of plugin .* failed: KeyError: 'x'"):
+        kernel.completion("echo/m", ASK, stream=stream)
+
+
+class Marking:
+    """A strategy that notes its name on what passes."""
+
+    def __init__(self, name, order):
+        self.__name__, self.ORDER = name, order
+
+    @hookimpl(wrapper=True)
+    def send(self):
+        inner = yield
+        return inner and self._marked(inner)
+
+    def _marked(self, inner):
+        async def send(request):
+            async for event in inner(request):
+                yield event.with_notes(self.__name__, {"was": "here"})
+
+        return send
+
+
+def test_beneath_shares_the_plugins_further_in(echo):
+    """The same instances, without those at or outside the given place."""
+    outer, inner = Marking("outer", 350), Marking("inner", 400)
+    beneath = Kernel.of(outer, inner, echo).beneath(350)
+    response = beneath.completion("echo/m", ASK)
+    assert dict(response.additional_kwargs) == {"inner": {"was": "here"}}
+    assert len(echo.calls) == 1
+
+
+def test_notes_of_several_plugins_are_all_kept_in_a_stream(echo):
+    """Each may note on another chunk, or on the same; the whole has all of them."""
+    stream = Kernel.of(Marking("a", 100), Marking("b", 200), echo).completion(
+        "echo/m", ASK, stream=True
+    )
+    list(stream)
+    assert stream.response.additional_kwargs == {"a": {"was": "here"}, "b": {"was": "here"}}
+    assert stream.response._hidden_params == {"was": "here"}
+
+
+def test_the_variable_timeout_bounds_a_call_that_names_none(kernel, echo, monkeypatch):
+    """An argument wins over it; what is no time is refused by the same words."""
+    monkeypatch.setenv("SCILLM_TIMEOUT", "7")
+    kernel.completion("echo/m", ASK)
+    kernel.completion("echo/m", ASK, timeout=3)
+    assert [request.timeouts.total_s for request in echo.requests] == [7, 3]
+    monkeypatch.setenv("SCILLM_TIMEOUT", "-1")
+    with pytest.raises(BadRequestError, match="timeout=-1.0 is not a time"):
+        kernel.completion("echo/m", ASK)

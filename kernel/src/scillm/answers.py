@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 V = TypeVar("V", bound="View")
 _set = object.__setattr__
+NOTES = "additional_kwargs"
 
 
 class View(Mapping[str, Any]):
@@ -363,13 +364,20 @@ class Answer(View):
     @property
     def additional_kwargs(self) -> Mapping[str, Any]:
         """What plugins noted on this answer, by plugin name."""
-        notes: Mapping[str, Any] = self._raw.get("additional_kwargs") or {}
+        notes: Mapping[str, Any] = self._raw.get(NOTES) or {}
         return notes
+
+    @property
+    def _hidden_params(self) -> Mapping[str, Any]:
+        """Return the notes of all plugins in one mapping, where users of litellm look for them."""
+        return {
+            name: note for notes in self.additional_kwargs.values() for name, note in notes.items()
+        }
 
     def with_notes(self: A, plugin: str, notes: Mapping[str, Any]) -> A:
         """Return a copy whose ``additional_kwargs[plugin]`` holds *notes* too."""
         old = self.additional_kwargs
-        return self.evolve(additional_kwargs={**old, plugin: {**old.get(plugin, {}), **notes}})
+        return self.evolve(**{NOTES: {**old, plugin: {**old.get(plugin, {}), **notes}}})
 
 
 A = TypeVar("A", bound=Answer)

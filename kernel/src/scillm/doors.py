@@ -10,7 +10,7 @@ from scillm.answers import plain
 from scillm.calls import Call, Request, Timeouts
 from scillm.errors import BadRequestError, UnsupportedParamsError
 from scillm.secrets import Secret
-from scillm.settings import MODEL
+from scillm.settings import MODEL, TIMEOUT
 
 if TYPE_CHECKING:
     from scillm.plugins import Plugins
@@ -100,7 +100,7 @@ def chat(  # noqa: PLR0913  # the arguments of a user, by name
         api_base=_base(api_base or base_url),
         api_key=_secret("api_key", api_key),
         headers=_headers(extra_headers),
-        timeouts=Timeouts.of(timeout),
+        timeouts=Timeouts.of(TIMEOUT.value() if timeout is None else timeout),
         extra_body=_mapping("extra_body", extra_body),
         allowed_openai_params=tuple(allowed_openai_params or ()),
         metadata=_mapping("metadata", metadata),

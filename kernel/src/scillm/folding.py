@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from scillm.answers import Answer, Chunk, Event, Response, plain
+from scillm.answers import NOTES, Answer, Chunk, Event, Response, plain
 from scillm.errors import InvalidResponse
 
 _FIRST_WINS = frozenset({"role", "id", "type", "object"})  # told once, at times repeated
@@ -53,7 +53,9 @@ class Fold:
 
     def _add(self, raw: Mapping[str, Any]) -> None:
         for name, value in raw.items():
-            if name not in _PER_CHUNK and (value is not None or name not in self._top):
+            if name == NOTES:  # several plugins may note, each on the chunk that it can
+                self._top[NOTES] = _noted(self._top.get(NOTES) or {}, value or {})
+            elif name not in _PER_CHUNK and (value is not None or name not in self._top):
                 self._top[name] = value
         for choice in raw.get("choices") or ():
             index = choice.get("index") or 0
@@ -68,6 +70,10 @@ class Fold:
         choices = [self._choices[index].whole() for index in sorted(self._choices)]
         raw = {**self._top, "object": "chat.completion", "choices": choices}
         return Response(raw, self._first.served_by if self._first else None)
+
+
+def _noted(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    return {**old, **{plugin: {**old.get(plugin, {}), **notes} for plugin, notes in new.items()}}
 
 
 class _Folding:

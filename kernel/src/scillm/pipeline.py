@@ -1,6 +1,6 @@
 """One call, from question to answer. Read this file first.
 
-``Kernel._begun`` is the whole idea: ask who answers, what to send, how to send it; then
+``Kernel.events`` is the whole idea: ask who answers, what to send, how to send it; then
 pass on what comes. All else is a plugin that answers one of these questions or wraps
 another's answer.
 """
@@ -16,7 +16,7 @@ from attrs import evolve
 from scillm import doors
 from scillm.answers import Answer, Chunk, EmbeddingResponse, Event, ModelList, Response
 from scillm.calls import NO_TIMEOUTS_GIVEN, Call, Request, Route
-from scillm.errors import APIError, PluginError, UnknownModelError
+from scillm.errors import APIError, PluginError, ScillmError, UnknownModelError
 from scillm.folding import Fold, unfold
 from scillm.plugins import Plugins
 
@@ -52,16 +52,26 @@ class Kernel:
     async def ask(self, call: Call) -> Answer:
         """Answer a call whole: the fold of its events."""
         folding = Fold()
-        async with aclosing(self._begun(call)) as events:
-            async for event in events:
-                folding.add(event)
+        with _Blaming(self.plugins):
+            async with aclosing(self.events(call)) as events:
+                async for event in events:
+                    folding.add(event)
         return self._finished(call, folding)
+
+    def beneath(self, order: int) -> Kernel:
+        """Return a kernel that shares those of my plugins whose ``ORDER`` is greater.
+
+        A strategy that answers by making other calls makes them there, so that what lies
+        around it is not run twice. Closing that kernel would close the shared plugins.
+        """
+        return Kernel(self.plugins.where(lambda info: info.order > order))
 
     def stream(self, call: Call) -> Stream:
         """Answer a call piece by piece; ``.response`` holds the whole at the end."""
         return Stream(self, call)
 
-    def _begun(self, call: Call) -> AsyncGenerator[Event, None]:
+    def events(self, call: Call) -> AsyncGenerator[Event, None]:
+        """Return the events of an answer, unrefined; whoever takes them closes it."""
         route = self._asked("resolve_model", Route, call=call)
         request = self._asked("prepare_request", Request, call=call, route=route)
         if request.timeouts is NO_TIMEOUTS_GIVEN and call.timeouts is not NO_TIMEOUTS_GIVEN:
@@ -150,11 +160,12 @@ class _Progress:
 
 async def _pass_on(kernel: Kernel, call: Call, progress: _Progress) -> AsyncGenerator[Chunk, None]:
     try:
-        async with aclosing(kernel._begun(call)) as events:
-            async for event in events:
-                for chunk in (event,) if isinstance(event, Chunk) else _cut(event):
-                    progress.folding.add(chunk)
-                    yield chunk
+        with _Blaming(kernel.plugins):
+            async with aclosing(kernel.events(call)) as events:
+                async for event in events:
+                    for chunk in (event,) if isinstance(event, Chunk) else _cut(event):
+                        progress.folding.add(chunk)
+                        yield chunk
     except APIError as error:
         error.partial = error.partial or progress.folding.answer()
         raise
@@ -253,6 +264,25 @@ class Stream:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+class _Blaming:
+    """Names the plugin whose Sender let out an error that has no name."""
+
+    __slots__ = ("plugins",)
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.plugins = plugins
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ScillmError):
+            who = self.plugins.blamed(error)
+            raise PluginError(
+                f"the Sender of {who} failed: {type(error).__name__}: {error}"
+            ) from error
 
 
 def _one(items: Iterator[Chunk]) -> list[Chunk]:

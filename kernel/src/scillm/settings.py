@@ -133,6 +133,12 @@ def _nearest_dotenv() -> str | None:
 
 DOTENV = Setting(name="DOTENV", default="", help="path of the .env file; 0 reads none")
 MODEL = Setting(name="MODEL", default="", help="model that answers when a call names none")
+TIMEOUT: Setting[float | None] = Setting(
+    name="TIMEOUT",
+    default=None,
+    read=float,
+    help="seconds that a call may take when it names no timeout; unset, 600",
+)
 PLUGINS_BLOCK = Setting(
     name="PLUGINS_BLOCK", default="", help="names of plugins, comma separated, that are not loaded"
 )
@@ -166,4 +172,4 @@ def why_blocked(plugin: str) -> str:
         return f"blocked: {error}"
 
 
-KERNEL_SETTINGS: tuple[Setting[Any], ...] = (DOTENV, MODEL, PLUGINS_BLOCK)
+KERNEL_SETTINGS: tuple[Setting[Any], ...] = (DOTENV, MODEL, PLUGINS_BLOCK, TIMEOUT)
