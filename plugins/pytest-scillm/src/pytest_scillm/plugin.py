@@ -9,6 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_scillm.endpoint import Endpoint
+    from pytest_scillm.redis import RedisServer
     from pytest_scillm.wire import Wire
     from scillm import Kernel
 
@@ -47,4 +48,13 @@ def tls_endpoint() -> Iterator[Endpoint]:
     from pytest_scillm.endpoint import Endpoint
 
     with Endpoint(tls=True) as started:
+        yield started
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A real Redis of this test's own, which ``kill()`` and ``start()`` end and bring back."""
+    from pytest_scillm.redis import RedisServer
+
+    with RedisServer() as started:
         yield started
