@@ -25,9 +25,9 @@ def client(endpoint):
 def ask(endpoint, client):
     """Ask with options; the answer is not read yet."""
 
-    def ask(options, body=BODY, url=None):
+    def ask(options, body=BODY, url=None, headers=None):
         url = url or endpoint.url(options)
-        headers = {"authorization": "Bearer sk-mock"}
+        headers = headers or {"authorization": "Bearer sk-mock"}
         client.request(
             "POST", url.removeprefix(endpoint.origin) + "/chat/completions", body, headers
         )
@@ -272,3 +272,24 @@ def test_a_bomb_is_small_on_the_wire(ask):
 
     assert answer.headers["content-encoding"] == "gzip"
     assert len(answer.read()) < 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("step", "header", "value"),
+    [("xkey", "x-api-key", "k"), ("bearer", "authorization", "Bearer k")],
+)
+def test_a_host_may_know_one_form_of_key_only(ask, step, header, value):
+    """The same key in another header is answered with 401."""
+    other = {"xkey": {"authorization": "Bearer k"}, "bearer": {"x-api-key": "k"}}[step]
+    statuses = []
+    for headers in ({header: value}, other):
+        answer = ask(step, headers=headers)
+        answer.read()
+        statuses.append(answer.status)
+    assert statuses == [200, 401]
+
+
+def test_a_host_may_be_short_of_capacity(ask):
+    """It says so in a body, under a status that means many things."""
+    answer = ask("capacity")
+    assert (answer.status, b"maximum capacity" in answer.read()) == (500, True)

@@ -41,6 +41,8 @@ Steps:
     ctx policy quota  400 context_length_exceeded, 400 content_policy_violation,
                  429 insufficient_quota
     leak         401 whose message quotes the authorization header
+    xkey bearer  good if the key comes as x-api-key; as Authorization: Bearer; else 401
+    capacity     500 that says in its body that there is no capacity
     gateway      502 with an HTML page          html      200 with an HTML page
     bad          200 with malformed JSON        empty     200 with no choices
     badutf8      bytes that are not UTF-8       nan       a bare NaN in the JSON

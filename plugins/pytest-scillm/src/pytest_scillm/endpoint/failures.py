@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from email.utils import formatdate
 
-from . import shapes, wire
+from . import bodies, shapes, wire
 from .actions import Action, Exchange, Step
 
 REDIRECTS = frozenset({"301", "302", "303", "307", "308"})
@@ -49,6 +49,22 @@ def _leak(exchange: Exchange) -> Iterator[Action]:
     yield _error(exchange, 401, (f"bad key: {sent}", "invalid_request_error", "invalid_api_key"))
 
 
+def _only_with(header: str, begin: str = "") -> Step:
+    """A step that answers well if the key comes in this header, and with 401 if not."""
+
+    def step(exchange: Exchange) -> Iterator[Action]:
+        sent = exchange.request.headers.get(header, "")
+        is_known = bool(sent) and sent.startswith(begin)
+        yield from bodies.STEPS["ok"](exchange) if is_known else status(401, exchange)
+
+    return step
+
+
+def _capacity(exchange: Exchange) -> Iterator[Action]:
+    said = {"detail": "infrastructure is at maximum capacity, try again later"}
+    yield wire.answer(500, shapes.encode(said), extra=exchange.plan.options.retry_headers)
+
+
 def _gateway(exchange: Exchange) -> Iterator[Action]:
     page = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
     yield wire.answer(502, page, "text/html")
@@ -79,4 +95,7 @@ STEPS: Mapping[str, Step] = {
     ),
     "leak": _leak,
     "gateway": _gateway,
+    "xkey": _only_with("x-api-key"),
+    "bearer": _only_with("authorization", "Bearer "),
+    "capacity": _capacity,
 }
