@@ -13,7 +13,7 @@ def test_the_benchmarks_list_what_they_measure():
 
     assert done.returncode == 0, done.stderr
     assert "first      first completed call of a cold process" in done.stdout
-    assert "scillm, scillm_httpx, raw_httpx, openai, litellm" in done.stdout
+    assert "scillm, scillm_few, scillm_httpx, raw_httpx, openai, litellm" in done.stdout
 
 
 def test_an_unknown_metric_is_named():

@@ -87,6 +87,19 @@ REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
     "scillm": (),  # this checkout's default set
 }
 
+STRATEGIES = (
+    "auth",
+    "cache",
+    "hedge",
+    "json-mode",
+    "pacing",
+    "preflight",
+    "replay",
+    "retry",
+    "telemetry",
+)
+"""The plugins that lie around a call and do nothing unless asked; blocked in `scillm_few`."""
+
 CLIENTS: Mapping[str, Client] = {
     "bare": Client("scillm", ""),
     "scillm": Client("scillm", "ours"),
@@ -95,11 +108,17 @@ CLIENTS: Mapping[str, Client] = {
     "raw_aiohttp": Client("aiohttp", "raw_aiohttp"),
     "openai": Client("openai", "openai_sdk"),
     "litellm": Client("litellm", "litellm_sdk", {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}),
+    "scillm_few": Client("scillm", "ours", {"SCILLM_PLUGINS_BLOCK": ",".join(STRATEGIES)}),
+    "router_1": Client("scillm", "ours_router", {"DEPLOYMENTS": "1"}),
+    "router_100": Client("scillm", "ours_router", {"DEPLOYMENTS": "100"}),
+    "litellm_router": Client(
+        "litellm", "litellm_router", {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "DEPLOYMENTS": "2"}
+    ),
     "kernel_bare": Client("scillm", "kernel_bare"),
     "kernel_alone": Client("scillm", "kernel_alone"),
 }
 
-_SYNC = ("scillm", "scillm_httpx", "raw_httpx", "openai", "litellm")
+_SYNC = ("scillm", "scillm_few", "scillm_httpx", "raw_httpx", "openai", "litellm")
 _ALL = (*_SYNC, "raw_aiohttp")
 _MANY = {"at_a_time": 64}
 _STREAM = {"chunks": STREAM_CHUNKS}
@@ -112,6 +131,13 @@ METRICS: Mapping[str, Metric] = {
     "seq": Metric("sync calls, one at a time", "seq", 500, _SYNC),
     "aseq": Metric("async calls, one at a time", "aseq", 500, _ALL),
     "fan": Metric("async calls, 64 at a time, 0 ms", "fan", 2000, _ALL, more=_MANY),
+    "route": Metric(
+        "async calls by a Router, 64 at a time",
+        "fan",
+        2000,
+        ("router_1", "router_100", "litellm_router", "raw_httpx"),
+        more=_MANY,
+    ),
     "wait": Metric(
         "async calls, 256 at a time, 200 ms", "fan", 2560, _ALL, "lat200", {"at_a_time": 256}
     ),
@@ -155,6 +181,14 @@ TARGETS: tuple[Target, ...] = (
         Target(metric, "rate", 0.85, "raw_httpx", is_at_least=True, client="scillm_httpx")
         for metric in ("seq", "aseq", "fan", "wait", "stream", "astream")
     ),
+    *(
+        Target(metric, quantity, 1.25, "scillm_few")
+        for metric in ("seq", "aseq", "fan", "astream")
+        for quantity in ("cpu_us", "wall_us")
+    ),
+    Target("route", "cpu_us", 1.05, "router_1", client="router_100"),
+    Target("route", "rate", 10, "raw_httpx", is_at_least=True, client="router_1"),
+    Target("route", "rate", 20, "litellm_router", is_at_least=True, client="router_1"),
     Target("first", "peak_mb", 45),
     Target("growth", "growth_mb", 5),
     Target("kernel", "cpu_us", 100, client="kernel_alone"),

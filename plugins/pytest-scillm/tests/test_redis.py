@@ -28,5 +28,5 @@ def test_it_is_killed_and_comes_back_empty(redis_server):
 def test_where_there_is_none_it_says_how_to_get_one(monkeypatch):
     """Not a skip: what needs Redis is tested against Redis."""
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(RuntimeError, match="`make dev` brings one"):
-        RedisServer().start()
+    with pytest.raises(RuntimeError, match="`make dev` brings one"), RedisServer():
+        pass

