@@ -417,3 +417,22 @@ def test_the_variable_timeout_bounds_a_call_that_names_none(kernel, echo, monkey
     monkeypatch.setenv("SCILLM_TIMEOUT", "-1")
     with pytest.raises(BadRequestError, match="timeout=-1.0 is not a time"):
         kernel.completion("echo/m", ASK)
+
+
+def test_a_plugin_that_fails_to_close_does_not_keep_the_others_open():
+    """Each has its turn; the first error is told."""
+    closed = []
+
+    class Closing:
+        def __init__(self, name, error=None):
+            self.__name__, self.error = name, error
+
+        async def aclose(self):
+            closed.append(self.__name__)
+            if self.error:
+                raise self.error
+
+    kernel = Kernel.of(Closing("a", OSError("stuck")), Closing("b", KeyError("x")), Closing("c"))
+    with pytest.raises(OSError, match="stuck"):
+        kernel.close()
+    assert closed == ["a", "b", "c"]

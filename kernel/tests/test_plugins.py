@@ -178,3 +178,20 @@ def test_settings_and_options_are_collected(echo):
     plugins = Plugins.of(echo)
     assert [s.name for s in plugins.settings] == ["A", "B"]
     assert plugins.options == {"a_option"}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "said"),
+    [
+        ("ORDER", "first", "ORDER = 'first', which is no int"),
+        ("PROVIDERS", "mine", "PROVIDERS = 'mine', which is no tuple of str"),
+        ("PROVIDERS", (1,), r"PROVIDERS = \(1,\), which is no tuple of str"),
+        ("SETTINGS", ["X"], r"SETTINGS = \['X'\], which is no tuple of Setting"),
+    ],
+)
+def test_an_attribute_of_another_type_is_refused_with_words(attribute, value, said):
+    """It would be misread, or take the kernel down."""
+    plugin = _plugin("p")
+    setattr(type(plugin), attribute, value)
+    with pytest.raises(PluginValidationError, match=said):
+        Plugins.of(plugin)

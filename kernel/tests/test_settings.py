@@ -95,3 +95,17 @@ def test_an_empty_foreign_variable_counts_as_unset(monkeypatch):
     """OPENAI_API_KEY= means no key."""
     monkeypatch.setenv("OPENAI_API_KEY", "")
     assert settings.variable("OPENAI_API_KEY", "none") == "none"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"), [(b"A=\xff", "is not UTF-8 text"), (None, "names no file")]
+)
+def test_a_dotenv_file_that_cannot_be_read_is_named(monkeypatch, tmp_path, written, said):
+    """Rather than being passed over."""
+    path = tmp_path / "mine.env"
+    if written:
+        path.write_bytes(written)
+    monkeypatch.setenv("SCILLM_DOTENV", str(path))
+    settings.dotenv.cache_clear()
+    with pytest.raises(ValueError, match=f"mine.env.*{said}"):
+        settings.dotenv()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 
 _lock = threading.Lock()
 _kernel: Kernel | None = None
+
+
+def _forget() -> None:
+    """In a forked child the parent's lock may be held for ever."""
+    global _lock  # noqa: PLW0603  # the child's own
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def kernel() -> Kernel:

@@ -128,10 +128,19 @@ class Kernel:
         return found
 
     async def aclose(self) -> None:
-        """Give back what the plugins hold; the kernel can be used again after."""
+        """Give back what the plugins hold; the kernel can be used again after.
+
+        A plugin that fails to does not keep the others from it; the first error is raised last.
+        """
+        failed: list[Exception] = []
         for plugin in self.plugins.active():
             if (aclose := getattr(plugin, "aclose", None)) is not None:
-                await aclose()
+                try:
+                    await aclose()
+                except Exception as error:  # noqa: BLE001  # raised below, when all had their turn
+                    failed.append(error)
+        if failed:
+            raise failed[0]
 
     def close(self) -> None:
         """Give back what the plugins hold, from sync code."""

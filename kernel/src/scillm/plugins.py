@@ -23,6 +23,11 @@ from scillm.settings import Setting, blocked_names, why_blocked
 
 GROUP = "scillm.plugins"
 DEFAULT_ORDER = 500
+_ATTRIBUTES: tuple[tuple[str, type[Any], type[Any] | None], ...] = (
+    ("ORDER", int, None),
+    ("PROVIDERS", tuple, str),
+    ("SETTINGS", tuple, Setting),
+)
 HOOKS = ("resolve_model", "prepare_request", "send", "classify_error", "post_process")
 
 
@@ -60,7 +65,8 @@ class _Found:
 
     @property
     def place(self) -> tuple[int, str]:
-        return getattr(self.plugin, "ORDER", DEFAULT_ORDER), self.name
+        order = getattr(self.plugin, "ORDER", DEFAULT_ORDER)
+        return order if isinstance(order, int) else DEFAULT_ORDER, self.name
 
 
 @define(eq=False)
@@ -160,7 +166,7 @@ class Plugins:
             dist=one.dist,
             order=one.place[0],
             hooks=tuple(hook for hook in HOOKS if _implements(one.plugin, hook)),
-            providers=tuple(getattr(one.plugin, "PROVIDERS", ())),
+            providers=getattr(one.plugin, "PROVIDERS", ()) if state == "active" else (),
             state=state,
         )
 
@@ -207,20 +213,31 @@ def _check(one: _Found) -> None:
     """Refuse what pluggy would accept and never call, or call and misread.
 
     Raises:
-        PluginValidationError: An unknown hook, or an ``async def`` one.
+        PluginValidationError: An unknown hook, an ``async def`` one, or an attribute that the
+            kernel reads and that has another type.
     """
+    for attribute, kind, item in _ATTRIBUTES:
+        value = getattr(one.plugin, attribute, kind())
+        if not isinstance(value, kind) or (item and not all(isinstance(v, item) for v in value)):
+            what = f"tuple of {item.__name__}" if item else kind.__name__
+            raise PluginValidationError(
+                one.plugin, f"plugin {one.name!r} has {attribute} = {value!r}, which is no {what}"
+            )
     for name in dir(one.plugin):
-        if name.startswith("__") or not _implements(one.plugin, name):
-            continue
-        if name not in HOOKS:
-            near = difflib.get_close_matches(name, HOOKS, 1)
-            hint = f" did you mean {near[0]!r}?" if near else ""
-            raise PluginValidationError(
-                one.plugin, f"plugin {one.name!r} implements {name!r}, which is no hook.{hint}"
-            )
-        if iscoroutinefunction(getattr(one.plugin, name)):
-            raise PluginValidationError(
-                one.plugin,
-                f"plugin {one.name!r} makes the hook {name!r} an async function; hooks are plain"
-                " functions, and only the Sender that `send` returns may await",
-            )
+        if not name.startswith("__") and _implements(one.plugin, name):
+            _check_hook(one, name)
+
+
+def _check_hook(one: _Found, name: str) -> None:
+    if name not in HOOKS:
+        near = difflib.get_close_matches(name, HOOKS, 1)
+        hint = f" did you mean {near[0]!r}?" if near else ""
+        raise PluginValidationError(
+            one.plugin, f"plugin {one.name!r} implements {name!r}, which is no hook.{hint}"
+        )
+    if iscoroutinefunction(getattr(one.plugin, name)):
+        raise PluginValidationError(
+            one.plugin,
+            f"plugin {one.name!r} makes the hook {name!r} an async function; hooks are plain"
+            " functions, and only the Sender that `send` returns may await",
+        )

@@ -117,9 +117,14 @@ def dotenv() -> Mapping[str, str]:
     path = named or _nearest_dotenv()
     if path is None:
         return {}
+    if named and not os.path.isfile(named):  # noqa: PTH113  # pathlib would be loaded for this
+        raise ValueError(f"SCILLM_DOTENV={named!r} names no file: correct it, or set it to 0")
     from dotenv import dotenv_values  # only a machine with a .env pays for this import
 
-    values: dict[str, Any] = dotenv_values(path)
+    try:
+        values: dict[str, Any] = dotenv_values(path)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error}): save it as UTF-8") from None
     return {name: text for name, text in values.items() if text is not None}
 
 
