@@ -17,6 +17,7 @@ from scillm import (
     Request,
     Response,
     Route,
+    ServiceUnavailableError,
     Timeout,
     UnknownModelError,
     hookimpl,
@@ -389,13 +390,34 @@ class Marking:
         return send
 
 
-def test_beneath_shares_the_plugins_further_in(echo):
-    """The same instances, without those at or outside the given place."""
+class Doubting:
+    """A strategy that also names errors."""
+
+    __name__ = "doubting"
+    ORDER = 300
+
+    @hookimpl
+    def classify_error(self):
+        return Failure(kind=FailureKind.OVERLOADED, detail="by another name")
+
+
+def test_beneath_leaves_out_what_lies_around(echoing, echo):
+    """The same plugins; those at or outside the place do not wrap, and do all else."""
     outer, inner = Marking("outer", 350), Marking("inner", 400)
-    beneath = Kernel.of(outer, inner, echo).beneath(350)
-    response = beneath.completion("echo/m", ASK)
+    response = Kernel.of(outer, inner, echo).beneath(350).completion("echo/m", ASK)
     assert dict(response.additional_kwargs) == {"inner": {"was": "here"}}
     assert len(echo.calls) == 1
+
+    failing = echoing(error=OSError("x"))
+    with pytest.raises(ServiceUnavailableError, match="by another name"):
+        Kernel.of(Doubting(), failing).beneath(350).completion("echo/m", ASK)
+
+
+def test_who_served_may_be_said_by_the_sender(echoing, whole):
+    """A plugin that asks others passes on whom they name."""
+    other = Route(provider="other", model="n")
+    response = Kernel.of(echoing(whole().served(other))).completion("echo/m", ASK)
+    assert response.served_by == other
 
 
 def test_notes_of_several_plugins_are_all_kept_in_a_stream(echo):

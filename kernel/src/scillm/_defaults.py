@@ -82,7 +82,8 @@ def _named(hook: Any, call: Call, inner: Sender) -> Sender:
         try:
             async with aclosing(inner(request)) as events:
                 async for event in events:
-                    yield event.served(request.route) if is_first else event
+                    is_told = not is_first or event.served_by is not None
+                    yield event if is_told else event.served(request.route)
                     is_first = False
         except APIError as error:
             if error.llm_provider:

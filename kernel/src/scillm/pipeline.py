@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 from attrs import evolve
@@ -18,7 +19,7 @@ from scillm.answers import Answer, Chunk, EmbeddingResponse, Event, ModelList, R
 from scillm.calls import NO_TIMEOUTS_GIVEN, Call, Request, Route
 from scillm.errors import APIError, PluginError, ScillmError, UnknownModelError
 from scillm.folding import Fold, unfold
-from scillm.plugins import Plugins
+from scillm.plugins import HOOKS, Plugins
 
 T = TypeVar("T")
 _SENDER: type[Any] = cast("type[Any]", Callable)
@@ -59,12 +60,19 @@ class Kernel:
         return self._finished(call, folding)
 
     def beneath(self, order: int) -> Kernel:
-        """Return a kernel that shares those of my plugins whose ``ORDER`` is greater.
+        """Return a kernel in which plugins whose ``ORDER`` is at most *order* do not wrap ``send``.
 
-        A strategy that answers by making other calls makes them there, so that what lies
-        around it is not run twice. Closing that kernel would close the shared plugins.
+        The plugins are the same, and all their other hooks are asked. A strategy that answers
+        by making other calls makes them there, so that what lies around it is not run twice.
+        Closing that kernel closes the shared plugins.
         """
-        return Kernel(self.plugins.where(lambda info: info.order > order))
+        outer = [i.name for i in self.plugins.infos.values() if i.is_active and i.order <= order]
+        manager, inner = self.plugins.manager, Kernel(self.plugins)
+        hooks = {name: getattr(self._hook, name) for name in HOOKS}
+        around = [manager.get_plugin(name) for name in outer]
+        hooks["send"] = manager.subset_hook_caller("send", around)
+        inner._hook = SimpleNamespace(**hooks)
+        return inner
 
     def stream(self, call: Call) -> Stream:
         """Answer a call piece by piece; ``.response`` holds the whole at the end."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -101,16 +101,6 @@ class Plugins:
         """The plugins whose hooks are asked, outermost first."""
         ordered = sorted(self.infos.values(), key=lambda info: (info.order, info.name))
         return [self.manager.get_plugin(info.name) for info in ordered if info.is_active]
-
-    def where(self, is_wanted: Callable[[PluginInfo], bool]) -> Plugins:
-        """Return a set that shares those of the active plugins that are wanted."""
-        wanted = Plugins()
-        wanted._register(
-            _Found(info.name, info.dist, self.manager.get_plugin(info.name))
-            for info in self.infos.values()
-            if info.is_active and is_wanted(info)
-        )
-        return wanted
 
     def providers(self) -> dict[str, str]:
         """Provider name to the name of the plugin that answers for it."""

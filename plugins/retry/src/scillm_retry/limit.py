@@ -1,0 +1,76 @@
+"""The deadline of an attempt, at the price of one timer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+PATIENCE_S = 0.05
+"""How long an attempt runs before anybody looks up how long it may."""
+
+
+class Limit:
+    """A context that ends what runs in it, by cancelling the task, when a time is reached.
+
+    ``asyncio.timeout`` wants to know the time when it is entered. Here it is asked for only when
+    the attempt has lasted a while: most calls of a fast server end without reading a setting.
+
+    Attributes:
+        has_cut: Whether the time was reached; what ran has been cancelled, and the context has
+            swallowed that.
+        problem: What went wrong when asking for the time; it cuts, too.
+
+    Args:
+        deadline_s: Returns the time, as the loop's clock will show it; may be infinite.
+        is_patient: Whether to ask only after ``PATIENCE_S``.
+    """
+
+    def __init__(self, deadline_s: Callable[[], float], *, is_patient: bool) -> None:
+        self._deadline_s, self._is_patient = deadline_s, is_patient
+        self._loop = asyncio.get_running_loop()
+        self._task: Any = None  # its methods differ from 3.10 to 3.11
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_reached = self.has_cut = False
+        self.problem: Exception | None = None
+
+    def __enter__(self) -> Limit:
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if hasattr(self._task, "cancelling") else 0
+        if self._is_patient:
+            self._timer = self._loop.call_later(PATIENCE_S, self._look)
+        else:
+            self._look()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._is_reached:
+            return False
+        # Since 3.11 a task counts who cancels it, so that a caller who leaves now is not missed.
+        others = self._task.uncancel() if hasattr(self._task, "uncancel") else 0
+        self.has_cut = others <= self._cancelling and kind is asyncio.CancelledError
+        return self.has_cut
+
+    def _look(self) -> None:
+        try:
+            deadline_s = self._deadline_s()
+        except Exception as error:  # noqa: BLE001  # raised by the attempt, not by the loop
+            self.problem = error
+            self._cut()
+            return
+        if deadline_s <= self._loop.time():
+            self._cut()
+        elif deadline_s < float("inf"):
+            self._timer = self._loop.call_at(deadline_s, self._cut)
+
+    def _cut(self) -> None:
+        self._is_reached = True
+        self._task.cancel()

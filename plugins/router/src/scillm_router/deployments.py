@@ -1,0 +1,214 @@
+"""The entries of a model list: read, checked, and with what is known of each at the moment."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import define, evolve, field
+
+from scillm import BadRequestError, Call, Failure, Secret, Timeouts
+from scillm.answers import plain
+from scillm.doors import OPENAI_PARAMS
+
+LOG = logging.getLogger("scillm.router")
+
+_OF_ENTRY = ("model_name", "litellm_params", "model_info")
+_OF_PARAMS = (
+    "model",
+    "custom_llm_provider",
+    "api_base",
+    "base_url",
+    "api_key",
+    "extra_headers",
+    "extra_body",
+    "timeout",
+    "order",
+    "weight",
+    "rpm",
+    "tpm",
+    "max_parallel_requests",
+)
+
+
+@define(eq=False)
+class Deployment:
+    """One place that answers for a group, and how it is doing.
+
+    Attributes:
+        group: The name that calls use.
+        id: Its own name, in notes and logs.
+        model: The model's name there.
+        provider: Provider named apart from the model, or None.
+        api_base: Address, or None for the provider's own.
+        api_key: Key, or None for the provider's own variable.
+        headers: Headers of its own.
+        params: OpenAI's parameters that hold unless the call says otherwise.
+        extra_body: Fields put into the body as they are.
+        options: Options of plugins.
+        timeouts: How long to wait, or None for what the call says.
+        order: Those of the lowest order are asked first.
+        weight: How often it is chosen, beside the others.
+        rpm: Requests a minute that it may be sent, or None.
+        tpm: Tokens a minute that it may be sent, or None.
+        max_parallel: Requests that it may have at a time, or None.
+    """
+
+    group: str
+    id: str
+    model: str
+    provider: str | None = None
+    api_base: str | None = None
+    api_key: Secret | None = None
+    headers: Mapping[str, str | Secret] = field(factory=dict, repr=False)
+    params: Mapping[str, Any] = field(factory=dict)
+    extra_body: Mapping[str, Any] = field(factory=dict)
+    options: Mapping[str, Any] = field(factory=dict)
+    timeouts: Timeouts | None = None
+    order: float = 0
+    weight: float = 1.0
+    rpm: float | None = None
+    tpm: float | None = None
+    max_parallel: int | None = None
+
+    # What is known of it at the moment; changed by `health` alone. `sent` holds when, how many
+    # requests, how many tokens.
+    in_flight: int = field(default=0, init=False)
+    latency_s: float | None = field(default=None, init=False)
+    fails: int = field(default=0, init=False)
+    cool_until_s: float = field(default=0.0, init=False)
+    is_doubtful: bool = field(default=False, init=False)
+    is_probed: bool = field(default=False, init=False)
+    last_failure: Failure | None = field(default=None, init=False)
+    sent: deque[tuple[float, int, int]] = field(factory=deque, init=False, repr=False)
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether it takes only so many requests or tokens."""
+        return not (self.rpm is None and self.tpm is None and self.max_parallel is None)
+
+    def call(self, asked: Call) -> Call:
+        """Return *asked* as this deployment is to be asked it; the call's own arguments win."""
+        return evolve(
+            asked,
+            model=self.model,
+            provider=self.provider,
+            api_base=asked.api_base or self.api_base,
+            api_key=asked.api_key or self.api_key,
+            headers={**self.headers, **asked.headers},
+            params={**self.params, **asked.params},
+            extra_body={**self.extra_body, **asked.extra_body},
+            options={**self.options, **asked.options},
+            timeouts=self.timeouts or asked.timeouts,
+        )
+
+
+def read(model_list: Iterable[Mapping[str, Any]], options: frozenset[str]) -> list[Deployment]:
+    """Read a model list; an entry whose model is empty is an alternate that is not configured.
+
+    Args:
+        model_list: Entries ``{"model_name", "litellm_params", "model_info"}``.
+        options: Names of options that the installed plugins take.
+
+    Raises:
+        BadRequestError: An entry that cannot be understood, or a group of which nothing is left.
+    """
+    deployments: list[Deployment] = []
+    names: dict[str, None] = {}
+    for place, entry in enumerate(model_list):
+        where = f"model_list[{place}]"
+        name, params = _parts(entry, where)
+        names[name] = None
+        if not params.get("model"):
+            LOG.info("%s (%s) names no model and is left out", where, name)
+            continue
+        deployments.append(_deployment(entry, name, params, where, options))
+    for name in names:
+        if not any(deployment.group == name for deployment in deployments):
+            raise BadRequestError(
+                f"group {name!r} has no deployment left: each of its entries has an empty model. "
+                "Set the variable that the model is read from"
+            )
+    return deployments
+
+
+def _parts(entry: Any, where: str) -> tuple[str, Mapping[str, Any]]:
+    if not isinstance(entry, Mapping):
+        raise BadRequestError(f"{where} is {entry!r:.80}: an entry is a mapping")
+    _known(entry, _OF_ENTRY, where)
+    name, params = entry.get("model_name"), entry.get("litellm_params")
+    if not isinstance(name, str) or not name or not isinstance(params, Mapping):
+        raise BadRequestError(
+            f"{where} needs a model_name, which is text, and litellm_params, which is a mapping"
+        )
+    return name, params
+
+
+def _known(mapping: Mapping[str, Any], names: Iterable[str], where: str) -> None:
+    for name in mapping:
+        if name not in (known := list(names)):
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise BadRequestError(f"{where} has {name!r}, which nobody takes{hint}")
+
+
+def _deployment(
+    entry: Mapping[str, Any],
+    name: str,
+    params: Mapping[str, Any],
+    where: str,
+    options: frozenset[str],
+) -> Deployment:
+    _known(params, (*_OF_PARAMS, *sorted(OPENAI_PARAMS), *sorted(options)), where)
+    key = params.get("api_key") or None
+    info = entry.get("model_info") or {}
+    timeout = params.get("timeout")
+    rest = {n: v for n, v in params.items() if n not in _OF_PARAMS and v is not None}
+    return Deployment(
+        group=name,
+        id=str(info.get("id") or _id(name, params, where)),
+        model=str(params["model"]),
+        provider=params.get("custom_llm_provider") or None,
+        api_base=params.get("api_base") or params.get("base_url") or None,
+        api_key=Secret(key) if isinstance(key, str) else key,
+        headers={n.lower(): _header(v) for n, v in (params.get("extra_headers") or {}).items()},
+        params={n: v for n, v in rest.items() if n not in options},
+        extra_body=params.get("extra_body") or {},
+        options={n: v for n, v in rest.items() if n in options},
+        timeouts=None if timeout is None else Timeouts.of(timeout),
+        order=_number(params, "order", where) or 0,
+        weight=1.0 if (weight := _number(params, "weight", where)) is None else weight,
+        rpm=_number(params, "rpm", where),
+        tpm=_number(params, "tpm", where),
+        max_parallel=_count(params, where),
+    )
+
+
+def _header(value: str | Secret) -> Secret:
+    """Hide a header's value: which of them holds a key is not ours to guess."""
+    return value if isinstance(value, Secret) else Secret(value)
+
+
+def _number(params: Mapping[str, Any], name: str, where: str) -> float | None:
+    value = params.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise BadRequestError(f"{where} has {name}={value!r}: it must be a number, 0 or more")
+    return value
+
+
+def _count(params: Mapping[str, Any], where: str) -> int | None:
+    value = _number(params, "max_parallel_requests", where)
+    return None if value is None else max(1, int(value))
+
+
+def _id(name: str, params: Mapping[str, Any], where: str) -> str:
+    """Return an id that is the same in every process, so that they can speak of one deployment."""
+    shown = {n: plain(v) for n, v in params.items() if n not in ("api_key", "extra_headers")}
+    digest = hashlib.sha256(repr((name, sorted(shown.items(), key=str), where)).encode())
+    return f"{name}:{digest.hexdigest()[:8]}"
