@@ -24,12 +24,16 @@ BROUGHT_ALONG = "scillm-http"
 
 # Folders and providers whose names are also words that the kernel has every reason to say.
 ORDINARY_WORDS = {
+    "auth",
+    "cache",
     "cli",
     "dialects",
     "echo",
     "http",
     "local",
     "openai",
+    "retry",
+    "router",
     "stubs",
     "together",
     "transport",

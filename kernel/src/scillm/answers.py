@@ -35,8 +35,12 @@ class View(Mapping[str, Any]):
     def __init_subclass__(
         cls, fields: str = "", views: Mapping[str, type[View]] | None = None
     ) -> None:
-        """Declare the names of a shape, and which of them hold shapes of their own."""
-        cls._fields, cls._views = dict.fromkeys(fields.split()), dict(views or {})
+        """Declare the names of a shape, and which of them hold shapes of their own.
+
+        A class that declares none has those of the class that it extends.
+        """
+        if fields:
+            cls._fields, cls._views = dict.fromkeys(fields.split()), dict(views or {})
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         _set(self, "_raw", raw)
@@ -369,7 +373,7 @@ class Answer(View):
 
     @property
     def _hidden_params(self) -> Mapping[str, Any]:
-        """Return the notes of all plugins in one mapping, where users of litellm look for them."""
+        """Return the notes of all plugins in one mapping, where users of other clients look."""
         return {
             name: note for notes in self.additional_kwargs.values() for name, note in notes.items()
         }

@@ -43,7 +43,8 @@ class RedisServer:
                 "system's, such as Debian's redis-server"
             )
         self._folder = self._folder or tempfile.mkdtemp(prefix="redis-")
-        options = f"--port {self.port} --bind 127.0.0.1 --appendonly no --logfile log".split()
+        options = f"--port {self.port} --bind 127.0.0.1 --appendonly no".split()
+        options += ["--logfile", str(Path(self._folder, "log"))]
         self._process = subprocess.Popen(  # noqa: S603  # our own options
             [program, *options, "--save", "", "--dir", self._folder]
         )

@@ -50,3 +50,6 @@ from scillm.pipeline import Stream as Stream
 from scillm.secrets import Secret as Secret
 from scillm.settings import Setting as Setting
 from scillm_dialects.images import image as image
+from scillm_router import BudgetExceeded as BudgetExceeded
+from scillm_router import Router as Router
+from scillm_router import RouterParallelRequest as RouterParallelRequest
