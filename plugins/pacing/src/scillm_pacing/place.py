@@ -1,0 +1,143 @@
+"""One address: how fast it may be asked, and until when not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from attrs import frozen
+from pyrate_limiter import Rate, RateItem
+from pyrate_limiter.buckets import InMemoryBucket
+
+from scillm_pacing.turnstile import Turnstile
+from scillm_redis_store import RedisStore
+
+MINUTE_S = 60.0
+SOON_S = 0.005
+
+
+@frozen
+class Limits:
+    """What is asked of the environment; None where nothing is.
+
+    Attributes:
+        per_second: Calls a second, evenly spaced.
+        per_minute: Calls in any minute.
+        tokens_per_minute: Tokens in any minute.
+        at_a_time: Calls under way.
+        cooldown_s: Seconds without a call after a 429.
+    """
+
+    per_second: float | None = None
+    per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    at_a_time: int | None = None
+    cooldown_s: float | None = None
+
+    def rates(self) -> list[Rate]:
+        """Return the limits on calls, as so many in so many milliseconds."""
+        rates = []
+        if self.per_minute is not None:
+            rates.append(Rate(max(1, int(self.per_minute)), 60_000))
+        if self.per_second is not None:
+            rates.append(_even(self.per_second))
+        return rates
+
+
+def _even(per_second: float) -> Rate:
+    """Return a rate that spaces calls evenly, as far as milliseconds can tell."""
+    if per_second <= 100:
+        return Rate(1, math.ceil(1000 / per_second))
+    return Rate(math.floor(per_second / 10), 100)
+
+
+class Place:
+    """The state of one address; safe for threads and event loops.
+
+    Args:
+        name: The address.
+        redis: Where the state is shared.
+        clock: Tells seconds that never go back.
+    """
+
+    def __init__(self, name: str, redis: RedisStore, clock: Callable[[], float]) -> None:
+        self._key = "scillm:pacing:" + hashlib.sha256(name.encode()).hexdigest()[:32]
+        self._redis, self._clock = redis, clock
+        self.slots, self.queue = Turnstile(), Turnstile()
+        self._buckets: dict[tuple[int, int], InMemoryBucket] = {}
+        self._tokens: deque[tuple[float, int]] = deque()
+        self._cool_until_s = 0.0
+
+    async def wait_s(self, limits: Limits, tokens: int) -> float:
+        """Take a turn and return 0; or return the seconds after which to try again."""
+        wait_s = await self._cooling_s(limits)
+        if wait_s <= 0 and limits.tokens_per_minute is not None:
+            wait_s = self._full_s(limits.tokens_per_minute, tokens)
+        for rate in limits.rates() if wait_s <= 0 else ():
+            wait_s = await self._taken(rate)
+            if wait_s > 0:
+                return wait_s
+        if wait_s <= 0 and limits.tokens_per_minute is not None:
+            self._tokens.append((self._clock(), tokens))
+        return max(0.0, wait_s)
+
+    async def cool(self, seconds: float) -> None:
+        """Let nobody through for so long; what is set already is never shortened."""
+        self._cool_until_s = max(self._cool_until_s, self._clock() + seconds)
+        if self._redis.is_configured:
+            await self._redis.run(lambda redis: self._share_cooling(redis, seconds), default=None)
+
+    def correct(self, tokens: int) -> None:
+        """Count tokens that an answer told, beyond those that were estimated."""
+        self._tokens.append((self._clock(), tokens))
+
+    async def _cooling_s(self, limits: Limits) -> float:
+        left_s = self._cool_until_s - self._clock()
+        if limits.cooldown_s is None or not self._redis.is_configured:
+            return left_s
+        shared_ms = await self._redis.run(lambda redis: redis.pttl(self._key + ":cool"), default=0)
+        return max(left_s, shared_ms / 1000)
+
+    async def _share_cooling(self, redis: Any, seconds: float) -> None:
+        until_ms = math.ceil(seconds * 1000)
+        if until_ms > await redis.pttl(self._key + ":cool"):
+            await redis.set(self._key + ":cool", "1", px=until_ms)
+
+    def _full_s(self, limit: float, tokens: int) -> float:
+        now_s = self._clock()
+        while self._tokens and self._tokens[0][0] <= now_s - MINUTE_S:
+            self._tokens.popleft()
+        spent = sum(count for _, count in self._tokens)
+        if not self._tokens or spent + tokens <= limit:
+            return 0.0  # one that is larger than the limit alone is let through alone
+        return max(SOON_S, self._tokens[0][0] + MINUTE_S - now_s)
+
+    async def _taken(self, rate: Rate) -> float:
+        if self._redis.is_configured:
+            shared = await self._redis.run(lambda redis: self._shared(redis, rate), default=None)
+            if shared is not None:
+                return shared
+        bucket = self._buckets.setdefault((rate.limit, rate.interval), InMemoryBucket([rate]))
+        now_ms = int(self._clock() * 1000)
+        bucket.leak(now_ms)
+        return _wait_s(bucket.put_decision(RateItem("call", now_ms)))
+
+    async def _shared(self, redis: Any, rate: Rate) -> float:
+        from pyrate_limiter.buckets import RedisBucket
+
+        key = f"{self._key}:{rate.limit}:{rate.interval}"
+        bucket = await RedisBucket.init([rate], redis, key)
+        now_ms = bucket.now()
+        await bucket.leak(now_ms)
+        wait_s = _wait_s(await bucket.put_decision(RateItem("call", now_ms)))
+        await redis.pexpire(key, 2 * rate.interval)
+        return wait_s
+
+
+def _wait_s(decision: Any) -> float:
+    if decision.allowed:
+        return 0.0
+    return max(SOON_S, (decision.retry_after_ms or 0) / 1000)

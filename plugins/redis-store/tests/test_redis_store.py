@@ -1,0 +1,92 @@
+"""A Redis that goes and comes."""
+
+import asyncio
+import logging
+import threading
+
+import pytest
+
+from scillm_redis_store import RedisStore
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture
+def clock():
+    """A clock that the test sets."""
+    return Clock()
+
+
+async def _count(redis):
+    return await redis.incr("n")
+
+
+def test_without_a_redis_the_default_holds(monkeypatch):
+    """And nothing is tried."""
+    for name in ("REDIS_URL", "REDIS_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    store = RedisStore()
+    assert not store.is_configured
+    assert asyncio.run(store.run(_count, default=-1)) == -1
+
+
+@pytest.mark.parametrize("how", ["url", "parts", "argument"])
+def test_a_redis_is_used_from_any_loop(redis_server, monkeypatch, how):
+    """One loop after another, and two at a time."""
+    if how == "url":
+        monkeypatch.setenv("REDIS_URL", redis_server.url)
+    elif how == "parts":
+        monkeypatch.setenv("REDIS_HOST", "127.0.0.1")
+        monkeypatch.setenv("REDIS_PORT", str(redis_server.port))
+    store = RedisStore(url=redis_server.url if how == "argument" else None)
+
+    async def many():
+        return await asyncio.gather(*(store.run(_count, default=-1) for _ in range(120)))
+
+    assert asyncio.run(store.run(_count, default=-1)) == 1
+    seen = []
+    threads = [threading.Thread(target=lambda: seen.extend(asyncio.run(many()))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == list(range(2, 242))
+
+
+def test_a_redis_that_dies_is_done_without_until_it_is_back(redis_server, clock, caplog):
+    """One warning, one word when it is back, and in between it is not asked at every turn."""
+    store = RedisStore(url=redis_server.url, clock=clock)
+    caplog.set_level(logging.INFO, "scillm.redis")
+
+    async def main():
+        assert await store.run(_count, default=-1) == 1
+        redis_server.kill()
+        assert await store.run(_count, default=-1) == -1
+        assert store.is_resting
+        redis_server.start()
+        assert await store.run(_count, default=-1) == -1  # it rests still
+        clock.now_s += 1.5
+        assert await store.run(_count, default=-1) == 1
+        await store.aclose()
+
+    asyncio.run(main())
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "cannot be reached" in caplog.messages[0]
+
+
+def test_the_rests_grow_to_half_a_minute(clock, caplog):
+    """One, two, four seconds and so on; still one warning."""
+    store = RedisStore(url="redis://:hush@127.0.0.1:1/0", clock=clock)
+    rests = []
+    for _ in range(7):
+        asyncio.run(store.run(_count, default=0))
+        rests.append(round(store._until_s - clock.now_s, 3))
+        clock.now_s = store._until_s
+    assert rests == [1, 2, 4, 8, 16, 30, 30]
+    assert len(caplog.records) == 1
+    assert "hush" not in caplog.text + repr(vars(store))
