@@ -36,7 +36,7 @@ RENAMED = {
 }
 """litellm's name to ours, where they differ; every other name is the same."""
 
-MODULES = frozenset({"exceptions", "extras"})
+MODULES = frozenset({"caching", "exceptions", "extras"})
 """The modules below ``litellm`` that there are."""
 
 
@@ -71,6 +71,28 @@ def load_error(name: str) -> Any:
         + ", ".join(sorted(ERRORS)),
         name=name,
     )
+
+
+CACHING = frozenset({"Cache", "LiteLLMCacheType", "disable_cache", "enable_cache"})
+"""The names of ``litellm.caching``."""
+
+
+def load_caching(name: str) -> Any:
+    """Return what ``litellm.caching.<name>`` stands for.
+
+    Raises:
+        AttributeError: There is no such name.
+        ImportError: The plugin that keeps answers is not installed; says which it is.
+    """
+    if name not in CACHING:
+        raise AttributeError(
+            f"module 'litellm.caching' has no attribute {name!r}: there are "
+            + ", ".join(sorted(CACHING)),
+            name=name,
+        )
+    from importlib import import_module
+
+    return getattr(import_module("scillm.extras.cache"), name)
 
 
 def missing(name: str) -> str:

@@ -7,6 +7,7 @@ import sys
 TYPE_CHECKING = False  # spelled so that importing typing and types is not paid for here
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import Any
 else:
     ModuleType = type(sys)
 
@@ -16,9 +17,22 @@ class Litellm(ModuleType):
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set it, with a RuntimeWarning if it is one of litellm's global switches."""
-        if not (name.startswith("_") or isinstance(value, ModuleType)):
+        if name == "cache":
+            _use_cache(value)
+        elif not (name.startswith("_") or isinstance(value, ModuleType)):
             _warn_unread(name)
         super().__setattr__(name, value)
+
+
+def _use_cache(value: Any) -> None:
+    """Keep answers as this Cache says; None stops keeping them."""
+    from importlib import import_module
+
+    caching = import_module("scillm.extras.cache")
+    if value is None:
+        caching.disable_cache()
+    else:
+        caching.enable_cache(value)
 
 
 def _warn_unread(name: str) -> None:
