@@ -32,6 +32,7 @@ ORDINARY_WORDS = {
     "http",
     "local",
     "openai",
+    "pacing",
     "retry",
     "router",
     "stubs",

@@ -85,6 +85,7 @@ def gateways(monkeypatch):
     """Make gateways, of which nothing is remembered after the test."""
     monkeypatch.setenv("SCILLM_DOTENV", "0")
     settings.dotenv.cache_clear()
+    monkeypatch.setenv("SCILLM_MAX_RETRIES", "0")
     made = []
 
     def make():

@@ -42,7 +42,7 @@ def test_a_tenacious_call_says_what_it_took(gateway, monkeypatch, how):
     gateway.failing["mine"] = [503, 429, 200]
     if how == "variable":
         monkeypatch.setenv("SCILLM_TENACIOUS", "1")
-    answer = chutes_chat_json(messages=ASK, tenacious=how == "argument", backoff_base=0.01)
+    answer = chutes_chat_json(messages=ASK, tenacious=how == "argument", backoff_cap_s=0.01)
     assert gateway.models_asked() == ["mine"] * 3
     meta = answer.scillm_meta
     assert (meta["tenacious"], meta["attempts"]) == (True, 3)
