@@ -243,6 +243,8 @@ def test_litellms_names_call_scillm(endpoint: Endpoint) -> None:
     """Functions, errors and classes, against a server that answers and one that refuses."""
     base = endpoint.url("echo")
 
-    said = json.loads(paste(THEIRS, **gateway(base), REFUSES=endpoint.url("429"), SCILLM_MAX_RETRIES="0"))
+    said = json.loads(
+        paste(THEIRS, **gateway(base), REFUSES=endpoint.url("429"), SCILLM_MAX_RETRIES="0")
+    )
 
     assert said == [["RateLimitError", 429, True], True, "hi", 2]
