@@ -91,7 +91,7 @@ def auto_router_from_env(
 
 def router_of(entries: list[Entry]) -> Any:
     """Return the Router that another distribution lends to ``scillm``."""
-    from scillm import Router  # type: ignore[attr-defined]  # whoever brings it; if nobody, a hint
+    from scillm import Router  # whoever brings it; if nobody, a hint
 
     return Router(model_list=entries)
 
