@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import threading
+import time
 import warnings
 from typing import ClassVar
 
 import pytest
+from redis import Redis
 
 from pytest_scillm import StrategyConformance
 from scillm import BadRequestError, Kernel, RateLimitError
 from scillm.errors import StatusError
 from scillm_cache import Caching
+from scillm_cache.api import Cache
 from scillm_cache.entries import read
 from scillm_cache.plugin import Config
 from scillm_cache.stores import Disk, Memory
@@ -311,3 +314,17 @@ def test_redis_dies_and_comes_back(slow, redis_server, monkeypatch, caplog):
     levels = [record.levelname for record in caplog.records]
     assert levels.count("WARNING") <= 2
     assert "INFO" in levels
+
+
+def test_a_redis_that_is_no_longer_used_is_closed_with_the_kernel(slow, redis_server):
+    """Switching to another store leaves no connection behind."""
+    caching = Caching()
+    with Kernel.of(slow, caching) as kernel:
+        caching.use(Cache("redis", url=redis_server.url).config())
+        ask(kernel)
+        caching.use(None)
+    with Redis.from_url(redis_server.url) as client:
+        deadline_s = time.monotonic() + 10
+        while len(client.client_list()) > 1 and time.monotonic() < deadline_s:
+            time.sleep(0.01)  # until the server has seen that we left
+        assert len(client.client_list()) == 1

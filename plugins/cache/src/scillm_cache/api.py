@@ -77,12 +77,12 @@ class Cache:
 
 def enable_cache(cache: Cache | None = None) -> None:
     """Keep answers of the default kernel from now on; in memory, if nothing else is said."""
-    _plugin().config = (cache or Cache()).config()
+    _plugin().use((cache or Cache()).config())
 
 
 def disable_cache() -> None:
     """Stop keeping answers of the default kernel, and giving kept ones."""
-    _plugin().config = None
+    _plugin().use(None)
 
 
 def initialize_litellm_cache() -> None:

@@ -105,8 +105,9 @@ class Caching:
     SETTINGS = SETTINGS
 
     def __init__(self) -> None:
-        self.config: Config | None = None  # set by `api.enable_cache`
+        self.config: Config | None = None
         self._made: dict[str, Store] = {}
+        self._former: list[Store] = []
         self._flights: dict[str, Flight] = {}
         self._lock = threading.Lock()
 
@@ -117,10 +118,22 @@ class Caching:
         wish = None if inner is None else self._wish(call)
         return inner if inner is None or wish is None else self._cached(inner, wish)
 
+    def use(self, config: Config | None) -> None:
+        """Keep answers as *config* says from now on; None leaves it to the environment.
+
+        The store that was used before is closed with the kernel: calls may still be at it.
+        """
+        with self._lock:
+            if self.config is not None:
+                self._former.append(self.config.store)
+            self.config = config
+
     async def aclose(self) -> None:
         """Close files and connections; what is in memory stays."""
-        stores = [*self._made.values(), *([self.config.store] if self.config else [])]
+        current = [self.config.store] if self.config else []
+        stores = [*self._made.values(), *self._former, *current]
         self._made.clear()
+        self._former.clear()
         for store in stores:
             await store.aclose()
 
