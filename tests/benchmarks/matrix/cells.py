@@ -86,7 +86,7 @@ def _do(venvs: Path, lot: list[Cell], rows: Queue[Row | None]) -> None:
                 seen = _seen(process, left[0])
                 verdict = judge(left[0].fault, left[0].door, seen)
                 rows.put(_row(left.pop(0), verdict.word, verdict.reason, seen))
-    except Exception as error:  # whatever it is, the other cells are done
+    except Exception as error:  # noqa: BLE001  # whatever it is, other lots go on
         for cell in left:
             rows.put(_row(cell, "failed", f"{type(error).__name__}: {error}", {}))
     finally:
@@ -117,7 +117,7 @@ def _seen(process: subprocess.Popen[str], cell: Cell) -> Row:
             "given": given,
             "parallel": PARALLEL,
             "watch_s": fault.watch_s,
-            "needs_timeout": cell.fault == "timeout",
+            "needs_timeout": fault.needs_timeout,
             "server": [sys.executable, "-m", "pytest_scillm.endpoint", "--port", str(port)],
             "server_path": str(KIT),
         }
@@ -135,15 +135,15 @@ def _seen(process: subprocess.Popen[str], cell: Cell) -> Row:
 
 @contextmanager
 def _prober(venvs: Path, name: str) -> Iterator[subprocess.Popen[str]]:
-    """`probe.py` in the client's environment, where no `.env` and no `pyproject.toml` can be found."""
+    """`probe.py` in the client's environment; no `.env`, no `pyproject.toml` can be found."""
     peer = PEERS[name]
     python = environments.python_of(venvs, peer.environment)
-    command = [python, str(HERE / "probe.py"), peer.module]
     with (
+        Endpoint(uvloop=False) as well,
         tempfile.TemporaryDirectory() as folder,
         (venvs / f"{name}.log").open("a", encoding="utf-8") as log,
         subprocess.Popen(
-            command,
+            [python, str(HERE / "probe.py"), peer.module, well.url("echo")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

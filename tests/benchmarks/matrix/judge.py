@@ -8,6 +8,8 @@ from typing import Any
 from .plan import FAULTS, PARALLEL, Right
 
 RIGHT, HALF, WRONG, NOT_OFFERED = "right", "half", "wrong", "not offered"
+SHOWN_CHARS = 110
+CAME = {"nothing": "no piece at all", "mixed": "pieces that are not the beginning of the text"}
 VERDICTS = (RIGHT, HALF, WRONG, NOT_OFFERED)
 
 
@@ -81,8 +83,8 @@ def _wrong_slot(right: Right, slot: dict[str, Any], seen: dict[str, Any]) -> str
         return _words(slot, seen)
     if right.status and slot["status"] != right.status:
         return f"{_words(slot, seen)}, whose status is {slot['status'] or 'not told'}"
-    if right.has_begun and not slot.get("has_begun"):
-        return f"{_words(slot, seen)}, and the pieces that came are not handed over"
+    if right.has_begun and slot["came"] != "begun":
+        return f"{_words(slot, seen)}, after {CAME[slot['came']]}"
     if right.tells_s and not any(str(right.tells_s) in told for told in slot["tells"]):
         return f"{_words(slot, seen)}, which does not say how long to wait"
     return ""
@@ -99,6 +101,3 @@ def _words(slot: dict[str, Any], seen: dict[str, Any]) -> str:
     text = " ".join(slot["text"].split())
     shown = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
     return f"{slot['module']}'s {slot['names'][0]}: {shown}".removeprefix("builtins's ")
-
-
-SHOWN_CHARS = 110

@@ -1,10 +1,11 @@
 """One client in its own environment: a process that forks for each cell.
 
-    <environment>/bin/python probe.py openai_sdk
+    <environment>/bin/python probe.py openai_sdk http://127.0.0.1:41235/o/echo/v1
 
-Reads a cell as a line of JSON and prints what was seen as a line of JSON, until its input ends. The
-client is imported once, before any thread is started; each cell then has a fork of its own, which
-is killed, with all that it started, when its time is over. Standard library only.
+Reads a cell as a line of JSON and prints what was seen as a line of JSON, until its input ends.
+The client is imported once, with all that its first calls import (they are made in a fork), before
+any thread is started. Each cell then has a fork of its own, which is killed, with all that it
+started, when its time is over. Standard library only.
 """
 
 from __future__ import annotations
@@ -15,23 +16,32 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 sys.path[0] = __file__.rpartition("/matrix/")[0]
 
-from matrix import works  # below the folder that the line above names
-from matrix.clients import Given
+from matrix import works  # noqa: E402  # it lies where the line above points
+from matrix.clients import Given  # noqa: E402
+
+FIRST_CALLS_S = 60.0
 
 
 def main() -> None:
     """Import the client, then answer lines."""
-    adapter = import_module(f"matrix.clients.{sys.argv[1]}")
     answers = os.dup(1)
     os.dup2(2, 1)  # what clients print is not an answer
+    adapter = import_module(f"matrix.clients.{sys.argv[1]}")
+    for name in in_a_fork(partial(first_calls, adapter, sys.argv[2]), FIRST_CALLS_S)["modules"]:
+        with contextlib.suppress(Exception):  # whoever cannot be imported alone is left out
+            import_module(name)
+    assert threading.active_count() == 1, threading.enumerate()
     for line in sys.stdin:
-        seen = in_a_fork(lambda cell=json.loads(line): run(adapter, cell), json.loads(line))
+        cell = json.loads(line)
+        seen = in_a_fork(partial(run, adapter, cell), cell["watch_s"])
         os.write(answers, json.dumps(seen).encode() + b"\n")
 
 
@@ -48,17 +58,28 @@ def run(adapter: Any, cell: dict[str, Any]) -> works.Seen:
     return seen
 
 
-def in_a_fork(job: Callable[[], works.Seen], cell: dict[str, Any]) -> works.Seen:
+def first_calls(adapter: Any, url: str) -> works.Seen:
+    """The modules that the first calls of a client import, in their order."""
+    before = set(sys.modules)
+    given = Given(url, url, retries=0, timeout_s=FIRST_CALLS_S, budget_s=0.0)
+    for door, method in works.METHODS.items():
+        if hasattr(adapter.Client, method):
+            works.call(lambda: adapter.Client(given), {"door": door, "parallel": 2})
+    return {"modules": [name for name in sys.modules if name not in before]}
+
+
+def in_a_fork(job: Callable[[], works.Seen], watch_s: float) -> works.Seen:
     """Do a job in a fork, and stop it when the time to watch is over."""
     reader, writer = os.pipe()
     pid = os.fork()
     if not pid:
         _child(job, writer)
     os.close(writer)
-    is_ended, _, _ = select.select([reader], [], [], cell["watch_s"])
-    with open(reader, encoding="utf-8") as file:
+    is_ended, _, _ = select.select([reader], [], [], watch_s)
+    with os.fdopen(reader, encoding="utf-8") as file:
         if not is_ended:
-            return {"slots": [{"end": "waiting"}], "killed": _end(pid)}
+            _end(pid)
+            return {"slots": [{"end": "waiting"}]}
         text = file.read()
     status = _end(pid)
     if not text:

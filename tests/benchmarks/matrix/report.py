@@ -8,7 +8,7 @@ from typing import Any
 from .judge import HALF, NOT_OFFERED, RIGHT, VERDICTS, WRONG
 from .plan import DOORS, FAULTS, PEERS
 
-SHORT = {RIGHT: "right", HALF: "half", WRONG: "**wrong**", NOT_OFFERED: "–", "failed": "failed"}
+SHORT = {RIGHT: "right", HALF: "half", WRONG: "**wrong**", NOT_OFFERED: "-", "failed": "failed"}
 Rows = Sequence[dict[str, Any]]
 
 

@@ -1,7 +1,7 @@
 """What is done in a cell, and what is seen of it, in the client's own process.
 
-A work is given a function that makes the client, and the cell. What it saw is a mapping: `slots`, one
-per call, each with its `end` (`plan.Right` tells them), and `elapsed_s`.
+A work is given a function that makes the client, and the cell. What it saw is a mapping: `slots`,
+one per call, each with its `end` (`plan.Right` tells them), and `elapsed_s`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ METHODS = {
     "parallel": "amany",
 }
 SENTENCE = "the quick brown fox jumps over the lazy dog and comes back; "
-CALLS_PER_THREAD = 3
+CALLS_PER_THREAD = 5
 SETTLE_S = 3.0
 """How long a connection may take to close after its call was cancelled."""
 DOWN_S = 0.5
@@ -115,19 +115,19 @@ def restarted(make: Make, cell: dict[str, Any]) -> Seen:
     """One call; the server is killed; another call, into which the server comes back."""
     client = make()
     servers = [_served(cell)]
-    slots = _calls(client, cell)
-    servers[0].kill()
-    servers[0].wait()
     back = threading.Timer(DOWN_S, lambda: servers.append(_served(cell)))
-    back.start()
-    begin_s = time.monotonic()
-    slots += _calls(client, cell)
-    elapsed_s = time.monotonic() - begin_s
+
+    def kill() -> None:
+        servers[0].kill()
+        servers[0].wait()
+        back.start()
+
+    slots = _calls(client, cell, times=2, between=kill)
     back.join()
     for server in servers:
         server.kill()
         server.wait()
-    return {"slots": slots, "elapsed_s": elapsed_s}
+    return {"slots": slots}
 
 
 def _served(cell: dict[str, Any]) -> subprocess.Popen[str]:
@@ -149,21 +149,34 @@ def _stats(origin: str) -> dict[str, Any]:
     return stats
 
 
-def _calls(client: Any, cell: dict[str, Any], tell: Tell | None = None, times: int = 1) -> list[Slot]:
+def _calls(
+    client: Any,
+    cell: dict[str, Any],
+    tell: Tell | None = None,
+    times: int = 1,
+    between: Callable[[], None] = lambda: None,
+) -> list[Slot]:
     """The calls of a door, so many times one after the other; async ones in one loop."""
     tell = tell or _raised
     if cell["door"] == "sync":
-        return [_read_or_told(lambda: client.ask(prompt()), tell) for _ in range(times)]
+        found = []
+        for number in range(times):
+            found.append(_read_or_told(lambda: client.ask(prompt()), tell))
+            if number < times - 1:
+                between()
+        return found
 
     async def run() -> list[Slot]:
         found: list[Slot] = []
-        for _ in range(times):
+        for number in range(times):
             found += await _async_calls(client, cell, tell)
+            if number < times - 1:
+                between()
         return found
 
     try:
         return asyncio.run(run())
-    except BaseException as error:  # of the loop's end, or a panic of a client in Rust
+    except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception
         return [tell(error)]
 
 
@@ -179,7 +192,7 @@ async def _asked(work: Awaitable[Any], tell: Tell) -> Slot:
     """One async call."""
     try:
         answer = await work
-    except BaseException as error:  # see above
+    except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception
         return tell(error)
     return _read(answer, 0)
 
@@ -188,7 +201,7 @@ async def _many(client: Any, count: int, tell: Tell) -> list[Slot]:
     """Calls at a time; answers in the order of their prompts."""
     try:
         found = await client.amany([prompt(number) for number in range(count)])
-    except BaseException as error:  # see above
+    except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception
         return [tell(error)]
     if len(found) != count:
         return [{"end": "other", "words": f"{len(found)} answers for {count} calls"}]
@@ -208,8 +221,9 @@ async def _stream(client: Any, number: int, tell: Tell) -> Slot:
                 finish = chunk.choices[0].finish_reason or finish
     except asyncio.CancelledError:
         raise
-    except BaseException as error:  # see above
-        return {**tell(error), "has_begun": bool(text) and prompt(number).startswith(text)}
+    except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception
+        came = "nothing" if not text else "begun" if prompt(number).startswith(text) else "mixed"
+        return {**tell(error), "came": came}
     wanted = prompt(number)
     if text != wanted:
         words = f"ends as if it were whole, after {len(text)} of {len(wanted)} characters"
@@ -223,7 +237,7 @@ def _read_or_told(ask: Callable[[], Any], tell: Tell) -> Slot:
     """One sync call."""
     try:
         answer = ask()
-    except BaseException as error:  # see above
+    except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception
         return tell(error)
     return _read(answer, 0)
 
@@ -232,7 +246,7 @@ def _read(answer: Any, number: int) -> Slot:
     """Read an answer as users do."""
     try:
         text = answer.choices[0].message.content
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever users would get
         words = f"returns a {type(answer).__name__} that cannot be read: {type(error).__name__}"
         return {"end": "unreadable", "words": f"{words}: {error}"}
     if text != prompt(number):
@@ -265,13 +279,16 @@ def _raised(error: BaseException) -> Slot:
 def _waits(error: BaseException, text: str) -> list[str]:
     """Everything that may say how long to wait: the text, attributes, headers of the response."""
     failure = getattr(error, "failure", None)
-    response = getattr(error, "response", None)
+    original = getattr(error, "original_exception", None)
     found = [text, getattr(failure, "retry_after_s", None)]
     found += [value for name, value in vars(error).items() if "retry_after" in name]
-    original = getattr(error, "original_exception", None)
-    for holder in (response, error, getattr(original, "response", None)):
-        headers = getattr(holder, "headers", None) or {}
-        found.append(headers.get("retry-after") if hasattr(headers, "get") else None)
+    holders = [error, getattr(error, "response", None), getattr(original, "response", None)]
+    for holder in holders:
+        kept = [
+            value for name, value in getattr(holder, "__dict__", {}).items() if "headers" in name
+        ]
+        for headers in [getattr(holder, "headers", None), *kept]:
+            found.append(headers.get("retry-after") if hasattr(headers, "get") else None)
     return [str(value) for value in found if value is not None]
 
 
@@ -279,9 +296,9 @@ def _raised_after_pickle(error: BaseException) -> Slot:
     """What can be learned from an error on the other side of a process."""
     try:
         again = pickle.loads(pickle.dumps(error))
-    except Exception as reason:
+    except Exception as reason:  # noqa: BLE001  # whatever users would get
         words = f"{type(error).__name__} does not survive: {type(reason).__name__}: {reason}"
         return {"end": "lost", "words": words[:200]}
-    if type(again) is not type(error) or str(again) != str(error):
+    if _raised(again) != _raised(error):
         return {"end": "lost", "words": f"{type(error).__name__} comes back as another"}
     return _raised(again)

@@ -21,9 +21,7 @@ class Client:
     """Calls with its functions."""
 
     def __init__(self, given: Given) -> None:
-        os.environ.update(
-            OPENAI_BASE_URL=given.url, OPENAI_API_BASE=given.url, OPENAI_API_KEY=KEY
-        )
+        os.environ.update(OPENAI_BASE_URL=given.url, OPENAI_API_BASE=given.url, OPENAI_API_KEY=KEY)
         self.model = f"openai/{MODEL}"
 
     def ask(self, prompt: str) -> Any:

@@ -1,4 +1,8 @@
-"""litellm, by its functions."""
+"""litellm, by its functions.
+
+With `max_retries`, which the openai client beneath takes. Its other option, `num_retries`, wants
+tenacity for sync calls, and repeats every error, a 404 and a 422 too: nine more cells are wrong.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ class Client:
             "model": f"openai/{MODEL}",
             "api_base": given.url,
             "api_key": KEY,
-            "num_retries": given.retries,
+            "max_retries": given.retries,
             "timeout": given.timeout_s,
         }
 
