@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,9 +86,14 @@ def _wrong_slot(right: Right, slot: dict[str, Any], seen: dict[str, Any]) -> str
         return f"{_words(slot, seen)}, whose status is {slot['status'] or 'not told'}"
     if right.has_begun and slot["came"] != "begun":
         return f"{_words(slot, seen)}, after {CAME[slot['came']]}"
-    if right.tells_s and not any(str(right.tells_s) in told for told in slot["tells"]):
+    if right.tells_s and not any(_tells(told, right.tells_s) for told in slot["tells"]):
         return f"{_words(slot, seen)}, which does not say how long to wait"
     return ""
+
+
+def _tells(text: str, seconds: int) -> bool:
+    """Whether the number stands in a text by itself, not within an address."""
+    return re.search(rf"(?<![\w.-]){seconds}(\.0*)?(?![\w-])", text) is not None
 
 
 def _words(slot: dict[str, Any], seen: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ def markdown(rows: Rows, about: Sequence[str]) -> str:
         about: lines on the machine and the versions.
     """
     parts = ["# Fault matrix", "", *about, "", "## Totals", "", *totals(rows)]
+    parts += ["", "## By fault: right of offered", "", *by_fault(rows)]
     for peer in _peers(rows):
         parts += ["", f"## {peer}", "", *_table(rows, peer)]
         lines = list(not_right(rows, peer))
@@ -40,6 +41,25 @@ def totals(rows: Rows) -> list[str]:
         share = (counts[2] + counts[1] / 2) / offered if offered else 0.0
         lines.append(f"| {peer} | {' | '.join(map(str, counts))} | {share:.0%} |")
     return lines
+
+
+def by_fault(rows: Rows) -> list[str]:
+    """Faults by clients: how many cells are right, of those offered; a half counts a half."""
+    peers = _peers(rows)
+    lines = [f"| fault | {' | '.join(peers)} |", f"|---{'|:-:' * len(peers)}|"]
+    for name, fault in FAULTS.items():
+        shares = [_share([row for row in rows if row["fault"] == name], peer) for peer in peers]
+        if any(shares):
+            lines.append(f"| {fault.about} | {' | '.join(share or '-' for share in shares)} |")
+    return lines
+
+
+def _share(rows: Rows, peer: str) -> str:
+    """Right of offered, "" if none is."""
+    words = [row["verdict"] for row in rows if row["peer"] == peer]
+    offered = [word for word in words if word != NOT_OFFERED]
+    right = offered.count(RIGHT) + offered.count(HALF) / 2
+    return f"{right:g}/{len(offered)}" if offered else ""
 
 
 def not_right(rows: Rows, peer: str) -> Iterator[str]:

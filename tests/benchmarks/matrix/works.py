@@ -32,7 +32,7 @@ METHODS = {
     "parallel": "amany",
 }
 SENTENCE = "the quick brown fox jumps over the lazy dog and comes back; "
-CALLS_PER_THREAD = 5
+CALLS_PER_THREAD = 20
 SETTLE_S = 3.0
 """How long a connection may take to close after its call was cancelled."""
 DOWN_S = 0.5
