@@ -77,6 +77,16 @@ def test_every_client_has_every_door_but_the_router(matrix):
         assert missing == (set() if "outer" in peer.module else {"router"}), peer.module
 
 
+def test_the_page_on_faults_has_every_fault_and_every_client(matrix):
+    """A row that is added without a run is missed."""
+    plan = matrix("plan")
+    page = (HERE.parents[1] / "docs" / "faults.md").read_text(encoding="utf-8")
+
+    rows = {line.split("|")[1].strip() for line in page.splitlines() if line.startswith("|")}
+
+    assert {fault.about for fault in plan.FAULTS.values()} | {*plan.PEERS} <= rows
+
+
 @pytest.mark.parametrize(
     ("cell", "slot", "requests", "verdict"),
     [

@@ -47,6 +47,7 @@ class Peer:
 
 PEERS: Mapping[str, Peer] = {
     "scillm": Peer("scillm", "ours", "scillm-kernel"),
+    "scillm.httpx": Peer("scillm", "ours", "scillm-http", {"SCILLM_DISABLE_AIOHTTP": "1"}),
     "scillm.Router": Peer("scillm", "ours_router", "scillm-router"),
     "litellm": Peer("litellm", "litellm_sdk", "litellm", {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}),
     "litellm.Router": Peer(
