@@ -17,6 +17,7 @@ import select
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -94,6 +95,8 @@ def _child(job: Callable[[], works.Seen], writer: int) -> None:
         os.setpgid(0, 0)
         text = json.dumps(job())
         os.write(writer, text.encode())
+    except BaseException:  # noqa: BLE001  # into the log; the parent sees that nothing came
+        traceback.print_exc()
     finally:
         os._exit(0)
 

@@ -97,8 +97,10 @@ def cancelled(make: Make, cell: dict[str, Any]) -> Seen:
     async def run() -> Slot:
         work = _stream(client, 0, _raised) if cell["door"] == "stream" else client.aask(prompt())
         task = asyncio.ensure_future(work)
-        await until(lambda stats: any(asked.startswith(path) for asked in stats["urls"]))
+        is_asked = await until(lambda stats: any(seen.startswith(path) for seen in stats["urls"]))
         await asyncio.sleep(0.2)  # half of the answer comes
+        if not is_asked or task.done():
+            return {"end": "other", "words": "is over, or not begun, when it is to be cancelled"}
         task.cancel()
         await asyncio.wait([task], timeout=SETTLE_S)
         if not task.done():
@@ -123,7 +125,8 @@ def restarted(make: Make, cell: dict[str, Any]) -> Seen:
         back.start()
 
     slots = _calls(client, cell, times=2, between=kill)
-    back.join()
+    if back.ident is not None:
+        back.join()
     for server in servers:
         server.kill()
         server.wait()
