@@ -63,7 +63,7 @@ class Host:
             key=key,
             timeout_s=timeout_s,
             kernel=inside,
-            catalogues=plugin.catalogues,
+            catalogues=plugin.checks.catalogues,
             place=place,
         )
 

@@ -34,6 +34,7 @@ _REVISION = re.compile(
             rf"{_YEAR}[-_./]?{_MONTH}[-_./]?{_DAY}",
             rf"{_YEAR}[-_.]{_MONTH}",
             rf"{_MONTH}[-_.]{_YEAR}",
+            rf"{_MONTH}[-_]{_DAY}$",
             rf"2\d{_MONTH}{_DAY}",  # 250115
             rf"2[2-9]{_MONTH}",  # 2507
             rf"(?!1024){_MONTH}{_DAY}",  # 0905; 1024 is a size as likely
@@ -128,7 +129,7 @@ tuning='instruct', is_hf=False)
 
 
 def _of_words(vendor: str, words: list[str], sizes: tuple[str, ...], revision: str) -> Name:
-    tuned = _TUNED | {"it"} if words and "gemma" in words[0] else _TUNED
+    tuned = _TUNED | {"it"} if any("gemma" in word for word in words[:2]) else _TUNED
     taken = [word if n and word in (*tuned, "hf") else "" for n, word in enumerate(words)]
     kept = [_GAP if out else word for word, out in zip(words, taken, strict=True)]
     return Name(

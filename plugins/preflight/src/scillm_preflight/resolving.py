@@ -10,6 +10,7 @@ from attrs import frozen
 from scillm_preflight.names import COSTS, Match, compared, read
 
 MOST_NEAREST = 3
+_FAR = sum(COSTS.values())
 _WORDS = {
     "spelling": "spelling",
     "format": "hf",
@@ -28,8 +29,8 @@ class Resolution:
         asked: The name.
         canonical: The id that it means, or None if there is none or more than one.
         distance: How far apart the two are: 0 for the same text, up to 0.33 for an id that
-            differs in all that may differ. Without an id, how unlike the nearest looks: a share
-            of letters, up to 1.
+            differs in all that may differ. Without an id, from there to 1, by how unlike the
+            nearest looks.
         reason: Why, in words.
         candidates: The ids among which nothing decides; empty unless there are several.
     """
@@ -94,7 +95,7 @@ def _unknown(asked: str, ids: frozenset[str], unlike: list[str], cutoff: float) 
     else:
         reason = f"unknown; nearest: {', '.join(near)}" if near else "unknown"
     ratio = difflib.SequenceMatcher(None, _shown(asked), _shown(near[0])).ratio() if near else 0.0
-    return Resolution(asked=asked, distance=round(1 - ratio, 6), reason=reason)
+    return Resolution(asked=asked, distance=round(1 - (1 - _FAR) * ratio, 6), reason=reason)
 
 
 def _difference(match: Match) -> str:

@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -123,6 +122,8 @@ def add(file: Path, place: str, catalog: Catalog) -> dict[str, Catalog]:
 
 
 def _replace(file: Path, catalogs: Catalogs) -> None:
+    import tempfile  # slow to import, and only who writes needs it
+
     bases = {
         place: {"read_at_s": one.read_at_s, "ids": sorted(one.ids)}
         for place, one in catalogs.items()
