@@ -125,8 +125,8 @@ def test_entries_that_are_no_models_are_left_out(scillm_kernel, wire):
 
 def test_no_address_is_said_so(kernel):
     """Soft or not: the program is wrong, not the host."""
-    for base in ("", None, 7):
-        with pytest.raises(BadRequestError, match="no address"):
+    for base in ("", None, 7, "localhost:8000", "ftp://h"):
+        with pytest.raises(BadRequestError, match="is no address"):
             preflight_models(api_base=base, soft=True, kernel=kernel)
 
 
@@ -158,6 +158,15 @@ def test_a_host_that_is_late_is_not_waited_for(endpoint, kernel):
     """As long as the caller says."""
     with pytest.raises(PreflightFailed):
         preflight_models(api_base=endpoint.url("hang"), timeout_s=0.05, kernel=kernel)
+
+
+def test_sync_code_within_a_loop_may_ask_too(host, kernel):
+    """As in a notebook."""
+
+    async def main():
+        return preflight_models(api_base=host.base, kernel=kernel)
+
+    assert asyncio.run(main()) == set(host.ids)
 
 
 def test_many_at_the_same_time_are_one_question(host, kernel):

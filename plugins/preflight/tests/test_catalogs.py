@@ -142,6 +142,7 @@ def test_a_time_to_come_is_no_time(kernel, host, ask, home):
     ahead = {"read_at_s": 9e9, "ids": ["other"]}
     home.write_text(json.dumps({"version": 1, "bases": {host.base: ahead}}))
     assert ask(kernel, "nope", **ON).text == "hello"
+    assert ask(kernel, "nope", model_preflight_allow_stale=True, **ON).text == "hello"
     preflight_models(api_base=host.base, kernel=kernel)
     assert shelf.read(home)[host.base].ids == frozenset(host.ids)
 

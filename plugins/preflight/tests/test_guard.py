@@ -140,6 +140,14 @@ def test_another_host_is_another_catalogue(known, other_host):
     assert known.completion("nope", ASK, **where, **ON).text == "hello"
 
 
+def test_a_host_may_be_named_in_any_way(known, host, monkeypatch):
+    """By a provider whose address is a variable, as by the address."""
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{host.base}/v1/")
+    with pytest.raises(UnknownModelId, match="openai/nope: 'nope' is none"):
+        known.completion("openai/nope", ASK, api_key="k", **ON)
+    assert known.completion("openai/Qwen/Qwen3-8B", ASK, api_key="k", **ON).text == "hello"
+
+
 def test_the_id_that_is_sent_counts(known, host, ask):
     """Not the one that is written, if the body has another."""
     with pytest.raises(UnknownModelId, match="'nope' is none"):

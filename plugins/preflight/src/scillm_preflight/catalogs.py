@@ -18,13 +18,13 @@ def place_of(base: str) -> str:
     """Return an address as catalogues are kept by: without ``/v1``, its query or a slash.
 
     Raises:
-        BadRequestError: There is none.
+        BadRequestError: It is none.
 
     >>> place_of("http://LocalHost:8788/v1/"), place_of("https://api.example.com")
     ('http://localhost:8788', 'https://api.example.com')
     """
-    if not isinstance(base, str) or not base:
-        raise BadRequestError(f"api_base={base!r} is no address: give 'http://...'")
+    if not isinstance(base, str) or not base.startswith(("http://", "https://")):
+        raise BadRequestError(f"api_base={base!r} is no address: it begins with http or https")
     parts = urlsplit(base)
     path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
     host = parts.netloc.rpartition("@")[2].lower()  # no password, if there were one
@@ -87,7 +87,6 @@ class Catalogues:
         catalog = Catalog(ids, self.clock())
         self._merge({place: catalog})
         if PERSIST.value() and (file := shelf.path()) is not None:
-            self._look()  # who warns of a damaged file does so before it is written anew
             try:
                 self._merge(shelf.add(file, place, catalog))
             except OSError as error:
