@@ -194,6 +194,24 @@ def test_many_threads_are_one_question(host, kernel):
     assert host.asked == ["/v1/models"]
 
 
+def test_a_failure_of_one_thread_is_that_of_all_who_waited(endpoint, kernel):
+    """They do not wait for the host one after another."""
+    base = endpoint.url("lat50-500")
+    ready = threading.Barrier(8)
+
+    def ask(_):
+        ready.wait()
+        try:
+            return preflight_models(api_base=base, kernel=kernel)
+        except PreflightFailed as error:
+            return error
+
+    with ThreadPoolExecutor(8) as pool:
+        errors = list(pool.map(ask, range(8)))
+    assert {type(error) for error in errors} == {PreflightFailed}
+    assert len(endpoint.requests_to(base)) < 8
+
+
 def test_a_failure_of_one_is_that_of_all_who_waited(host, kernel):
     """They do not ask one after another; one who comes later asks anew."""
     host.status = 500

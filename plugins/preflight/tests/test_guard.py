@@ -7,7 +7,16 @@ from typing import ClassVar
 import pytest
 
 from pytest_scillm import StrategyConformance
-from scillm import Call, NotFoundError, UnknownModelError
+from scillm import (
+    Call,
+    Kernel,
+    NotFoundError,
+    Request,
+    Response,
+    Route,
+    UnknownModelError,
+    hookimpl,
+)
 from scillm_cache import Caching
 from scillm_preflight import Preflight, UnknownModelId
 from scillm_preflight.api import preflight_models
@@ -146,6 +155,33 @@ def test_a_host_may_be_named_in_any_way(known, host, monkeypatch):
     with pytest.raises(UnknownModelId, match="openai/nope: 'nope' is none"):
         known.completion("openai/nope", ASK, api_key="k", **ON)
     assert known.completion("openai/Qwen/Qwen3-8B", ASK, api_key="k", **ON).text == "hello"
+
+
+class Elsewhere:
+    """A provider that is reached in a way of its own."""
+
+    @hookimpl
+    def resolve_model(self, call):
+        return Route(provider="elsewhere", model=call.model, base_url="unix:/run/models")
+
+    @hookimpl
+    def prepare_request(self, call, route):
+        return Request(route=route, url="elsewhere:", read=lambda frame: ())
+
+    @hookimpl
+    def send(self, request):
+        return self._send
+
+    async def _send(self, request):
+        choice = {"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}
+        yield Response({"choices": [choice]})
+
+
+def test_a_provider_that_is_not_on_the_net_is_left_alone():
+    """It has no list of models at an address."""
+    kernel = Kernel.of(Preflight(), Elsewhere())
+    answer = kernel.completion("Some Model", ASK, model_alias=True, **ON)
+    assert (answer.text, answer.served_by.model) == ("hi", "Some Model")
 
 
 def test_the_id_that_is_sent_counts(known, host, ask):

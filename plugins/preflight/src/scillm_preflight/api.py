@@ -69,7 +69,7 @@ async def apreflight_models(  # noqa: PLR0913  # the names that users know
     if (fresh := host.fresh(ttl_s)) is not None:
         return set(fresh.ids)
     try:
-        return set((await host.aread()).ids)
+        return set((await host.aread(ttl_s)).ids)
     except PreflightFailed as error:
         return set(host.otherwise(error, is_soft=soft))
 

@@ -13,6 +13,8 @@ from scillm_preflight.flights import Flights
 from scillm_preflight.settings import PERSIST, TTL_S
 from scillm_preflight.shelf import AHEAD_S, LOG, Catalog
 
+WEB = ("http://", "https://")
+
 
 def place_of(base: str) -> str:
     """Return an address as catalogues are kept by: without ``/v1``, its query or a slash.
@@ -23,7 +25,7 @@ def place_of(base: str) -> str:
     >>> place_of("http://LocalHost:8788/v1/"), place_of("https://api.example.com")
     ('http://localhost:8788', 'https://api.example.com')
     """
-    if not isinstance(base, str) or not base.startswith(("http://", "https://")):
+    if not isinstance(base, str) or not base.startswith(WEB):
         raise BadRequestError(f"api_base={base!r} is no address: it begins with http or https")
     parts = urlsplit(base)
     path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
@@ -49,16 +51,11 @@ class Catalogues:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
         self.reading: Flights[Catalog] = Flights()
+        self.reading_sync: Flights[Catalog] = Flights()
         self._known: dict[str, Catalog] = {}
         self._lock = threading.Lock()
-        self._turns: dict[str, threading.Lock] = {}
         self._mark: tuple[int, int, int] | None = None
         self._is_warned = False
-
-    def turn(self, place: str) -> threading.Lock:
-        """Return the lock of those who read one host from sync code."""
-        with self._lock:
-            return self._turns.setdefault(place, threading.Lock())
 
     def age_s(self, catalog: Catalog) -> float:
         """Return how old a catalogue is, in seconds."""

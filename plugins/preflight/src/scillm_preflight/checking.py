@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from scillm import Failure, FailureKind, Request
-from scillm_preflight.catalogs import Catalogues, in_words, place_of
+from scillm_preflight.catalogs import WEB, Catalogues, in_words, place_of
 from scillm_preflight.errors import AmbiguousModelId, UnknownModelId
 from scillm_preflight.flights import Flights
 from scillm_preflight.resolving import Resolution, nearest, resolve
@@ -84,7 +84,7 @@ class Checks:
     def _catalog(self, call: Call, request: Request) -> Catalog | None:
         """Return the catalogue that counts for a request; None if there is none."""
         base = request.route.base_url
-        if not base:
+        if not base.startswith(WEB):  # a provider that is nowhere on the net, or in its own way
             return None
         place = place_of(base)
         if (fresh := self.catalogues.fresh(place)) is not None:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+Flight = concurrent.futures.Future  # of a tuple of one, or of None if it came to no end
 
 
 class Flights(Generic[T]):
-    """Lets one of many do a thing, and gives all what came of it; for any threads and loops."""
+    """Lets one of many do a thing, and gives all what came of it, an error too.
+
+    For any threads and loops. One that has ``once`` called has no ``once_sync``: who waits in
+    sync code might block the very loop in which the work is done.
+    """
 
     def __init__(self) -> None:
-        self._under_way: dict[Hashable, concurrent.futures.Future[tuple[T] | None]] = {}
+        self._under_way: dict[Hashable, Flight[tuple[T] | None]] = {}
         self._lock = threading.Lock()
 
     async def once(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
@@ -23,30 +29,42 @@ class Flights(Generic[T]):
         while True:
             flight, is_mine = self._flight(key)
             if is_mine:
-                return await self._flown(key, flight, work)
+                with self._landing(key, flight) as landed:
+                    landed.append(await work())
+                    return landed[0]
             # Shielded: one who stops waiting must not end the flight of the others.
-            landed = await asyncio.shield(asyncio.wrap_future(flight))
-            if landed is not None:
-                return landed[0]
+            found = await asyncio.shield(asyncio.wrap_future(flight))
+            if found is not None:
+                return found[0]
 
-    def _flight(self, key: Hashable) -> tuple[concurrent.futures.Future[tuple[T] | None], bool]:
+    def once_sync(self, key: Hashable, work: Callable[[], T]) -> T:
+        """Do as ``once`` in sync code."""
+        while True:
+            flight, is_mine = self._flight(key)
+            if is_mine:
+                with self._landing(key, flight) as landed:
+                    landed.append(work())
+                    return landed[0]
+            found = flight.result()
+            if found is not None:
+                return found[0]
+
+    def _flight(self, key: Hashable) -> tuple[Flight[tuple[T] | None], bool]:
+        """Return the flight of a key, and whether it begins here."""
         with self._lock:
             flight = self._under_way.get(key)
             if flight is not None:
                 return flight, False
-            flight = self._under_way[key] = concurrent.futures.Future()
+            flight = self._under_way[key] = Flight()
             return flight, True
 
-    async def _flown(
-        self,
-        key: Hashable,
-        flight: concurrent.futures.Future[tuple[T] | None],
-        work: Callable[[], Awaitable[T]],
-    ) -> T:
-        landed: tuple[T] | None = None
+    @contextmanager
+    def _landing(self, key: Hashable, flight: Flight[tuple[T] | None]) -> Iterator[list[T]]:
+        """Tell those who wait, at the end of the work, what was put into the list, or raised."""
+        landed: list[T] = []
         failed: Exception | None = None
         try:
-            landed = (await work(),)
+            yield landed
         except Exception as error:
             failed = error
             raise
@@ -56,5 +74,4 @@ class Flights(Generic[T]):
             if failed is not None:
                 flight.set_exception(failed)
             else:
-                flight.set_result(landed)
-        return landed[0]
+                flight.set_result((landed[0],) if landed else None)

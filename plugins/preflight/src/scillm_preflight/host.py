@@ -79,12 +79,16 @@ class Host:
         return None if known is None else (known, STALE)
 
     def read(self, ttl_s: float | None = 0.0) -> Catalog:
-        """Ask for the models, unless another thread has meanwhile; keeps and returns them.
+        """Ask for the models and keep them; many at the same time are one question.
+
+        Args:
+            ttl_s: Seconds for which what another has read meanwhile counts.
 
         Raises:
             PreflightFailed: No list came, or an empty one.
         """
-        with self.catalogues.turn(self.place):
+
+        def work() -> Catalog:
             if (fresh := self.fresh(ttl_s)) is not None:
                 return fresh
             try:
@@ -93,21 +97,22 @@ class Host:
                 raise self._failed(error) from error
             return self.catalogues.keep(self.place, self._ids(listed))
 
-    async def aread(self) -> Catalog:
-        """Do as ``read``; many at the same time are one question.
+        return self.catalogues.reading_sync.once_sync(self.place, work)
 
-        Raises:
-            PreflightFailed: No list came, or an empty one.
-        """
-        return await self.catalogues.reading.once(self.place, self._aread)
+    async def aread(self, ttl_s: float | None = 0.0) -> Catalog:
+        """Do as ``read`` in async code."""
 
-    async def _aread(self) -> Catalog:
-        try:
-            listed = await self.kernel.amodels(PROVIDER, **self._arguments())
-        except APIError as error:
-            raise self._failed(error) from error
-        # In a thread: the file is locked and written.
-        return await asyncio.to_thread(self.catalogues.keep, self.place, self._ids(listed))
+        async def work() -> Catalog:
+            if (fresh := self.fresh(ttl_s)) is not None:
+                return fresh
+            try:
+                listed = await self.kernel.amodels(PROVIDER, **self._arguments())
+            except APIError as error:
+                raise self._failed(error) from error
+            # In a thread: the file is locked and written.
+            return await asyncio.to_thread(self.catalogues.keep, self.place, self._ids(listed))
+
+        return await self.catalogues.reading.once(self.place, work)
 
     def _arguments(self) -> dict[str, Any]:
         known = {"api_base": self.base, "api_key": self.key, "timeout": self.timeout_s}

@@ -8,8 +8,8 @@ length and any word that nobody here knows tell models apart. Only this may diff
 * the vendor: left out on one side, in another form (``deepseek``, ``deepseek-ai``), or said in
   front of the name (``Meta Llama``); never another vendor;
 * ``hf``, on either side;
-* ``instruct``, ``chat`` and gemma's ``it``, which mean the same: the id may have one more, but a
-  name that has one is never a base model's id;
+* ``instruct`` (gemma's ``it``) and ``chat``: the id may have one more, but one that is asked for
+  must be there: a base model is another;
 * a date or ``latest``: the id may have one more, but one that is asked for must be there.
 """
 
@@ -48,6 +48,7 @@ _SIZE = re.compile(rf"{_EDGE}(?:\d+x|[ae])?\d+(?:\.\d+)?[bmt]{_END}")
 _GAP = "~"  # where something was taken out
 _PARTS = re.compile(rf"[^\W\d_]+(?=\d)|[^\W_]+|{_GAP}")  # "qwen3" is two words, "4o" is one
 _POINT = re.compile(r"(?<![0-9a-z])v?(\d+)p(\d+)(?![0-9a-z])")  # llama-v3p1
+_LOW = re.compile(r"(?<=\d)_(?=\d)")
 _TUNED = frozenset({"instruct", "chat"})
 _PLACES = frozenset({"models", "model", "library", "hub"})  # accounts/fireworks/models/...
 _ENDINGS = ("ai", "org", "team", "labs")
@@ -118,6 +119,8 @@ tuning='instruct', is_hf=False)
     *path, name = [segment for segment in plain.split("/") if segment.strip()] or [""]
     vendor = _letters(path[-1]) if path and path[-1] not in _PLACES else ""
     name = _POINT.sub(r"\1.\2", name)
+    if "-" in name:  # where that separates words, the other is a point: stablelm-2-1_6b
+        name = _LOW.sub(".", name)
     found = list(_REVISION.finditer(name))
     revision = ""
     if found and found[-1].start() > 0:  # what a name begins with is the name
@@ -137,7 +140,7 @@ def _of_words(vendor: str, words: list[str], sizes: tuple[str, ...], revision: s
         words=_closed(kept),
         sizes=sizes,
         revision=revision,
-        tuning=" ".join(word for word in taken if word in tuned),
+        tuning=" ".join("instruct" if word == "it" else word for word in taken if word in tuned),
         is_hf="hf" in taken,
     )
 
@@ -174,7 +177,7 @@ def compared(asked: str, candidate: str) -> Match | None:
         return None
     if one.revision and one.revision != other.revision:
         return None
-    if one.tuning and not other.tuning:
+    if one.tuning and one.tuning != other.tuning:
         return None
     has_vendor_word = _is_vendor_said(one, other)
     if has_vendor_word is None or not _may_be_of(one.vendor, other.vendor):
