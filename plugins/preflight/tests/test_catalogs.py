@@ -147,6 +147,18 @@ def test_a_time_to_come_is_no_time(kernel, host, ask, home):
     assert shelf.read(home)[host.base].ids == frozenset(host.ids)
 
 
+def test_a_clock_that_goes_a_little_ahead_is_borne(kernels, host, ask, clock):
+    """Another machine's list of this minute counts, and is not new for ever."""
+    clock.now_s += 30
+    preflight_models(api_base=host.base, kernel=kernels())
+    clock.now_s -= 30
+    kernel = kernels()
+    with pytest.raises(UnknownModelId, match="listed 0 s ago"):
+        ask(kernel, "nope", **ON)
+    preflight_models(api_base=host.base, ttl_s=0, kernel=kernel)
+    assert host.asked == ["/v1/models"] * 2
+
+
 def test_a_folder_that_cannot_be_written_is_one_warning(kernel, host, ask, home, caplog):
     """The process knows all the same."""
     home.parent.write_text("a file where the folder would be")

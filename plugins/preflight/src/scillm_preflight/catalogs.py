@@ -55,7 +55,7 @@ class Catalogues:
         self._known: dict[str, Catalog] = {}
         self._lock = threading.Lock()
         self._mark: tuple[int, int, int] | None = None
-        self._is_warned = False
+        self._warned: set[str] = set()
 
     def age_s(self, catalog: Catalog) -> float:
         """Return how old a catalogue is, in seconds."""
@@ -87,11 +87,12 @@ class Catalogues:
             try:
                 self._merge(shelf.add(file, place, catalog))
             except OSError as error:
-                self._warn(f"the catalogue of {place} is not kept in {file}: {error}")
+                self._warn("write", f"the catalogue of {place} is not kept in {file}: {error}")
         return catalog
 
     def _is_within(self, catalog: Catalog, limit_s: float) -> bool:
-        return -AHEAD_S <= self.clock() - catalog.read_at_s < limit_s
+        is_possible = catalog.read_at_s <= self.clock() + AHEAD_S
+        return is_possible and self.age_s(catalog) < limit_s
 
     def _look(self) -> None:
         """Read the file, if it has changed since it was last read."""
@@ -102,7 +103,7 @@ class Catalogues:
         try:
             self._merge(shelf.read(file))
         except shelf.Damaged as error:
-            self._warn(f"{file} is no catalogue of ours and counts as absent: {error}")
+            self._warn("read", f"{file} is no catalogue of ours and counts as absent: {error}")
         self._mark = mark
 
     def _merge(self, found: shelf.Catalogs) -> None:
@@ -114,8 +115,8 @@ class Catalogues:
                 if is_newer and catalog.read_at_s <= latest_s:
                     self._known[place] = catalog
 
-    def _warn(self, text: str) -> None:
+    def _warn(self, deed: str, text: str) -> None:
         """Say it once: what is wrong with the file is so for every call."""
-        if not self._is_warned:
-            self._is_warned = True
+        if deed not in self._warned:
+            self._warned.add(deed)
             LOG.warning("%s", text)
