@@ -196,7 +196,7 @@ def test_many_threads_are_one_question(host, kernel):
 
 def test_a_failure_of_one_thread_is_that_of_all_who_waited(endpoint, kernel):
     """They do not wait for the host one after another."""
-    base = endpoint.url("lat50-500")
+    base = endpoint.url("lat300-500")
     ready = threading.Barrier(8)
 
     def ask(_):
@@ -231,7 +231,7 @@ def test_a_failure_of_one_is_that_of_all_who_waited(host, kernel):
 
 def test_one_who_leaves_does_not_take_the_others_along(endpoint, kernel):
     """They ask for themselves."""
-    base = endpoint.url("lat50")
+    base = endpoint.url("shang.ok")
 
     async def main():
         async with kernel:

@@ -210,7 +210,7 @@ import sys
 from pathlib import Path
 from scillm_preflight import shelf
 file, number = Path(sys.argv[1]), int(sys.argv[2])
-for turn in range(20):
+for turn in range(10):
     ids = frozenset({f"model-{number}-{turn}-{n}" for n in range(50)})
     shelf.add(file, f"http://h{number}-{turn % 5}", shelf.Catalog(ids, 1000.0 + turn))
     assert len(shelf.read(file)) >= turn % 5
@@ -227,7 +227,7 @@ def test_many_processes_write_at_once_and_nothing_is_lost(home):
     assert said == [b""] * 6
     kept = shelf.read(home)
     assert kept.keys() == {f"http://h{n}-{turn}" for n in range(6) for turn in range(5)}
-    assert all(catalog.read_at_s >= 1015 and len(catalog.ids) == 50 for catalog in kept.values())
+    assert all(catalog.read_at_s >= 1005 and len(catalog.ids) == 50 for catalog in kept.values())
     assert sorted(path.name for path in home.parent.iterdir()) == [
         "catalog.json",
         "catalog.json.lock",

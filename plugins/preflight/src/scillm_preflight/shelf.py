@@ -24,9 +24,9 @@ from scillm_preflight.settings import CACHE_HOME
 LOG = logging.getLogger("scillm.preflight")
 VERSION = 1
 MOST_BASES = 256
-LOCK_WAIT_S = 2.0
+LOCK_WAIT_S = 10.0
 AHEAD_S = 60.0  # clocks of two machines differ; what is further ahead is no time of ours
-_POLL_S = 0.01
+_POLL_S = 0.005
 
 
 @frozen
