@@ -155,8 +155,10 @@ def test_a_clock_that_goes_a_little_ahead_is_borne(kernels, host, ask, clock):
     kernel = kernels()
     with pytest.raises(UnknownModelId, match="listed 0 s ago"):
         ask(kernel, "nope", **ON)
+    host.ids.append("nope")
     preflight_models(api_base=host.base, ttl_s=0, kernel=kernel)
-    assert host.asked == ["/v1/models"] * 2
+    assert ask(kernel, "nope", **ON).text == "hello"
+    assert host.asked == ["/v1/models", "/v1/models", "nope"]
 
 
 def test_a_folder_that_cannot_be_written_is_one_warning(kernel, host, ask, home, caplog):

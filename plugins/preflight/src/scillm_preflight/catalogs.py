@@ -82,10 +82,12 @@ class Catalogues:
     def keep(self, place: str, ids: frozenset[str]) -> Catalog:
         """Keep what a host has just told, here and in the file."""
         catalog = Catalog(ids, self.clock())
-        self._merge({place: catalog})
+        with self._lock:
+            self._known[place] = catalog
         if PERSIST.value() and (file := shelf.path()) is not None:
             try:
-                self._merge(shelf.add(file, place, catalog))
+                kept = shelf.add(file, place, catalog)
+                self._merge({other: kept[other] for other in kept if other != place})
             except OSError as error:
                 self._warn("write", f"the catalogue of {place} is not kept in {file}: {error}")
         return catalog
