@@ -121,7 +121,7 @@ class Telemetry:
     @property
     def metrics_url(self) -> str | None:
         """Where the counts are served, if they are."""
-        return next((server.url for server in self._servers.values()), None)
+        return next((s.url for s in self._servers.values() if s.is_open), None)
 
     async def aclose(self) -> None:
         """Stop serving counts, unless another kernel of the process wants them."""
@@ -210,6 +210,7 @@ class Telemetry:
                     error.strerror or error,
                 )
         else:
+            del self._port_busy_until_s[key]
             LOG.info("metrics are served at %s", server.url)
 
     def _refused(self, call: Call, route: Route | None, error: Exception) -> None:
@@ -252,7 +253,7 @@ def _watched(call: Call, inner: Sender, plan: _Plan) -> Sender:
     async def send(request: Request) -> AsyncGenerator[Event, None]:
         record = Record(call=call, route=request.route, request=request, where=plan.where)
         _each(plan.observers, "begin", record)
-        loading = None if pricing is None else pricing.loading()
+        loading = None if pricing is None else pricing.loading(record)
         error: BaseException | None = None
         try:
             async with aclosing(_stepped(inner(request), record)) as events:

@@ -65,10 +65,11 @@ class Pricing:
             source = "prices" if PRICES.option in call.options else PRICES.variable
             raise BadRequestError(f"{source}: {error}") from None
 
-    @staticmethod
-    def loading() -> asyncio.Future[Any] | None:
-        """Load the table of prices in a thread, while the request is under way; None if it is."""
-        if library.is_loaded():
+    def loading(self, record: Record) -> asyncio.Future[Any] | None:
+        """Load the table of prices in a thread, while the request is under way, if need be."""
+        route = record.answered_by
+        is_own = route is not None and self._own(record, route.provider, route.model) is not None
+        if is_own or library.is_loaded():
             return None
         return asyncio.get_running_loop().run_in_executor(None, library.load)
 
