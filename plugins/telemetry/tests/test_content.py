@@ -56,7 +56,9 @@ def test_nothing_of_it_is_told_unless_asked_for(ask, wire, seen):
         ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY"),
     ],
 )
-def test_a_variable_lets_content_be_told(ask, wire, seen, monkeypatch, variable, value):
+def test_a_variable_lets_content_be_told(  # noqa: PLR0917  # fixtures
+    ask, wire, seen, monkeypatch, variable, value
+):
     """Ours, or that of OpenTelemetry."""
     monkeypatch.setenv(variable, value)
     wire.whole("said")

@@ -123,6 +123,16 @@ def test_an_answer_from_the_cache_costs_nothing_more(wire, seen):
     assert note["cost_saved"] == pytest.approx(0.00021)
 
 
+def test_a_stream_from_the_cache_costs_nothing_more_either(wire, seen):
+    """Though it was whole before it was cut into pieces."""
+    kernel = Kernel.of(wire.whole(), scillm_openai_like, Caching(), seen.plugin())
+    more = {"api_key": "k", "cost": True, "cache": True}
+    kernel.completion("openai/gpt-4o-mini", ASK, **more)
+    stream = kernel.completion("openai/gpt-4o-mini", ASK, stream=True, **more)
+    assert "".join(chunk.text for chunk in stream) == "ok"
+    assert stream.response.cost == 0
+
+
 def test_callers_who_share_one_flight_pay_once(wire, seen):
     """One request for ten equal calls has one cost."""
     kernel = Kernel.of(wire.whole(), scillm_openai_like, Caching(), seen.plugin())

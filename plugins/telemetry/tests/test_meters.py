@@ -61,3 +61,11 @@ def test_tokens_of_an_answer_from_the_cache_are_not_counted_again(wire, seen):
         kernel.completion("openai/m", ASK, api_key="k", otel=True, cache=True)
     assert sum(point.sum for point in seen.points("gen_ai.client.token.usage")) == 1100
     assert seen.points("gen_ai.client.operation.duration")[0].count == 2
+
+
+def test_a_duration_leads_to_the_span_of_its_call(ask, wire, seen):
+    """By an exemplar."""
+    wire.whole()
+    ask(otel=True)
+    (duration,) = seen.points("gen_ai.client.operation.duration")
+    assert [e.span_id for e in duration.exemplars] == [seen.span.context.span_id]

@@ -199,7 +199,7 @@ def free_port():
 
 def test_a_port_that_is_taken_is_a_warning_and_calls_go_on(ask, plugin, wire, monkeypatch, caplog):
     """Said once, tried again, served when it is free."""
-    monkeypatch.setattr("scillm_telemetry.plugin.PORT_AGAIN_S", 0.0)
+    monkeypatch.setattr("scillm_telemetry.observers.PORT_AGAIN_S", 0.0)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

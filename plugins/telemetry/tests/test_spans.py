@@ -14,6 +14,7 @@ from scillm import (
     Kernel,
     RateLimitError,
     Request,
+    Response,
     Route,
     UnknownModelError,
     hookimpl,
@@ -421,3 +422,30 @@ def test_what_fails_in_telemetry_does_not_lose_the_answer(wire, caplog):
     assert answer.text == "ok"
     assert "the call goes on" in caplog.text
     assert "no tracer today" in caplog.text
+
+
+def test_an_event_of_an_odd_shape_passes(wire, seen, caplog):
+    """What telemetry cannot read, the caller gets all the same."""
+
+    class Odd:
+        PROVIDERS = ("odd",)
+
+        @hookimpl
+        def resolve_model(self, call):
+            return Route(provider="odd", model="m") if call.model_for("odd") else None
+
+        @hookimpl
+        def prepare_request(self, call, route):
+            return Request(route=route, url="odd:", read=lambda frame: ())
+
+        @hookimpl
+        def send(self):
+            return self._send
+
+        async def _send(self, request):
+            yield Response({"choices": [], "usage": "some", "model": 7})
+
+    answer = Kernel.of(Odd(), seen.plugin()).completion("odd/m", ASK, otel=True, cost=True)
+    assert answer["usage"] == "some"
+    assert "passed on as it is" in caplog.text
+    assert len(seen.spans) == 1

@@ -62,14 +62,15 @@ class Meters:
         """Record what the call took. Tokens of an answer from a cache were not used again."""
         instruments, told = self._instruments(), attributes.of_metrics(record)
         error = {semconv.ERROR_TYPE: record.error_type} if record.error_type else {}
-        instruments.duration.record(record.elapsed_s or 0.0, {**told, **error})
+        context = record.context
+        instruments.duration.record(record.elapsed_s or 0.0, {**told, **error}, context)
         if record.call.stream and record.first_s is not None:
-            instruments.first_chunk.record(record.first_s, told)
+            instruments.first_chunk.record(record.first_s, told, context)
         if record.is_hit:
             return
         for kind, name in (("input", "prompt_tokens"), ("output", "completion_tokens")):
             if (count := record.tokens(name)) is not None:
-                instruments.tokens.record(count, {**told, semconv.TOKEN_TYPE: kind})
+                instruments.tokens.record(count, {**told, semconv.TOKEN_TYPE: kind}, context)
 
     def _instruments(self) -> _Instruments:
         from opentelemetry import metrics

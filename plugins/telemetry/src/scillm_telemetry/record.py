@@ -42,6 +42,7 @@ class Record:
         cost: What it cost, if that was asked for.
         attach: Makes the call's span the current one; returns what undoes that.
         span: The span.
+        context: What metrics are recorded in, so that they lead to the span.
     """
 
     call: Call
@@ -64,6 +65,7 @@ class Record:
     cost: Cost | None = None
     attach: Callable[[], Callable[[], None]] | None = None
     span: Any = None
+    context: Any = None
     _begun_s: float = field(factory=time.perf_counter)
     _folding: Fold | None = None
 

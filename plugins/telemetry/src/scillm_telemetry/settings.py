@@ -139,6 +139,17 @@ SETTINGS: tuple[Setting[Any], ...] = (
 )
 
 
+_SWITCHES: tuple[Setting[Any], ...] = (OTEL, LOG_CALLS, METRICS, COST, PRICES)
+_OPTIONS = frozenset(setting.option for setting in _SWITCHES if setting.option)
+
+
+def is_silent(call: Call) -> bool:
+    """Return whether nothing is asked for, by a call or by the environment; quickly."""
+    if call.options and not _OPTIONS.isdisjoint(call.options):
+        return False
+    return all(setting.lookup() is None for setting in _SWITCHES)
+
+
 def captured(call: Call) -> tuple[str, ...]:
     """Return where the content of *call* goes: to its span, to an event, to both, or nowhere.
 

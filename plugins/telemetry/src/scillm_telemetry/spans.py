@@ -49,7 +49,7 @@ class Spans:
             token = context.attach(inside)
             return lambda: context.detach(token)
 
-        record.span, record.attach = span, attach
+        record.span, record.context, record.attach = span, inside, attach
 
     def end(self, record: Record) -> None:
         """End the span, with what became of the call."""
@@ -78,18 +78,20 @@ class Spans:
         if SPAN in record.where:
             span.set_attributes(content.as_text(found))
         if EVENT in record.where:
-            self._emit({**attributes.at_start(record), **attributes.at_end(record), **found}, span)
+            self._emit(
+                {**attributes.at_start(record), **attributes.at_end(record), **found}, record
+            )
 
-    def _emit(self, found: dict[str, Any], span: Span) -> None:
-        from opentelemetry import _logs, trace
+    def _emit(self, found: dict[str, Any], record: Record) -> None:
+        from opentelemetry import _logs
 
         provider = self._logger_provider or _logs.get_logger_provider()
-        record = _logs.LogRecord(
+        event = _logs.LogRecord(
             event_name=semconv.DETAILS_EVENT,
             attributes=found,
-            context=trace.set_span_in_context(span),
+            context=record.context,
         )
-        provider.get_logger(SCOPE).emit(record)
+        provider.get_logger(SCOPE).emit(event)
 
 
 def tell_failure(record: Record, failure: Failure) -> None:
