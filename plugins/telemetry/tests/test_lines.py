@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import scillm_openai_like
-from scillm import AuthenticationError, Kernel, RateLimitError
+from scillm import AuthenticationError, Kernel, RateLimitError, Secret
 from scillm.extras.telemetry import JsonFormatter
 from scillm_retry import Retry
 
@@ -123,6 +123,17 @@ def test_the_formatter_writes_any_record_as_a_line():
     assert line["path"] == "{1}"
     assert line["time"].endswith("Z")
     assert "ValueError: invalid literal" in line["exception"]
+
+
+def test_what_is_no_json_at_all_is_still_a_line():
+    """A key that is no text, a value that holds itself, and never a secret."""
+    circle = []
+    circle.append(circle)
+    extra = {"key": {(1, 2): 3}, "circle": circle, "hidden": Secret("sk-0123456789")}
+    record = logging.getLogger("mine").makeRecord("mine", 20, "f", 1, "m", (), None, extra=extra)
+    line = json.loads(JsonFormatter().format(record))
+    assert line["key"] == "{(1, 2): 3}"
+    assert line["hidden"] == "***"
 
 
 def test_the_formatter_writes_the_fields_of_a_call_at_the_top(ask, wire):

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import pytest
@@ -188,6 +189,29 @@ def test_two_kernels_share_a_server_until_the_last_is_closed(wire, seen, monkeyp
     kernels[0].close()
     assert scraped(plugins[1].metrics_url)
     kernels[1].close()
+
+
+def test_threads_that_begin_at_once_share_one_server(ask, plugin, wire):
+    """One kernel wants it once, however many of its calls come first; so closing it is enough."""
+    wire.whole()
+    barrier = threading.Barrier(8)
+
+    def work():
+        barrier.wait(10)
+        ask("openai/threads")
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    labels = {"result": "ok", "retried": "false", "model_tier": "primary"}
+    found = scraped(plugin.metrics_url)
+    assert count(found, "scillm_requests_total", route="openai/threads", **labels) == 8
+    url = plugin.metrics_url
+    asyncio.run(plugin.aclose())
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(url, timeout=10)
 
 
 def free_port():

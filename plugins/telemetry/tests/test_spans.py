@@ -408,6 +408,50 @@ def test_a_router_tells_who_served(wire, seen):
     assert len(told["scillm.router.attempted"]) == 1
 
 
+def test_a_deployment_that_is_refused_is_a_part_of_its_call_and_no_call(wire, seen, lines):
+    """A key that one of them lacks is told on the span of the call, not by one of its own."""
+    within = Kernel.of(wire.whole(), scillm_openai_like, seen.plugin())
+    entries = [
+        {"model_name": "big", "litellm_params": {"model": "openai/m", "order": 1}},
+        {"model_name": "big", "litellm_params": {"model": "groq/m", "api_key": "k", "order": 2}},
+    ]
+    router = Router(entries, kernel=within)
+    assert router.completion("big", ASK, otel=True, log_calls=True).served_by.provider == "groq"
+    assert seen.span.attributes["scillm.result"] == "ok"
+    assert len(seen.span.attributes["scillm.router.attempted"]) == 1
+    assert len(lines()) == 1
+
+
+def test_a_router_that_gives_up_tells_whom_it_left_for_another(wire, seen):
+    """All but the last."""
+    within = Kernel.of(wire.fail(503), scillm_openai_like, seen.plugin())
+    deployment = {"model": "openai/m", "api_key": "k"}
+    entries = [{"model_name": "big", "litellm_params": deployment} for _ in range(3)]
+    router = Router(entries, kernel=within)
+    with pytest.raises(Exception, match="503"):
+        router.completion("big", ASK, otel=True)
+    assert len(seen.span.attributes["scillm.router.attempted"]) == 2
+    assert seen.span.attributes["error.type"] == "overloaded"
+
+
+def test_parallel_calls_of_a_router_are_children_of_their_caller(wire, seen):
+    """Each a span of its own."""
+    within = Kernel.of(wire.whole(), scillm_openai_like, seen.plugin())
+    entries = [{"model_name": "big", "litellm_params": {"model": "openai/m", "api_key": "k"}}]
+    router = Router(entries, kernel=within)
+    tracer = seen.tracer_provider.get_tracer("mine")
+
+    async def main():
+        with tracer.start_as_current_span("mine") as mine:
+            requests = [{"model": "big", "messages": ASK, "otel": True} for _ in range(5)]
+            await router.parallel_acompletions(requests)
+        return mine.get_span_context().span_id
+
+    parent = asyncio.run(main())
+    calls = [span for span in seen.spans if span.name == "chat big"]
+    assert [span.parent.span_id for span in calls] == [parent] * 5
+
+
 def test_what_fails_in_telemetry_does_not_lose_the_answer(wire, caplog):
     """It is logged, and the call goes on."""
 

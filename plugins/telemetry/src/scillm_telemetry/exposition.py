@@ -10,7 +10,7 @@ import os
 import threading
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 
 from scillm_telemetry.settings import MULTIPROC_DIR, in_environment
 
@@ -20,12 +20,12 @@ _servers: dict[tuple[str, int], Server] = {}
 
 @define(eq=False)
 class Server:
-    """A server of counts, and how many kernels want it."""
+    """A server of counts, and who wants it."""
 
     key: tuple[str, int]
     httpd: Any
     thread: threading.Thread
-    users: int = 0
+    owners: set[int] = field(factory=set)
     is_open: bool = True
 
     @property
@@ -35,8 +35,8 @@ class Server:
         return f"http://{host}:{self.httpd.server_port}/metrics"
 
 
-def serve(address: str, port: int) -> Server:
-    """Serve the counts, or share the server that does.
+def serve(address: str, port: int, owner: object) -> Server:
+    """Serve the counts for *owner*, or share the server that does.
 
     Raises:
         OSError: The port is taken, or the address is not this machine's.
@@ -48,15 +48,15 @@ def serve(address: str, port: int) -> Server:
         if server is None:
             httpd, thread = start_http_server(port, address, registry=_registry())
             server = _servers[address, port] = Server((address, port), httpd, thread)
-        server.users += 1
+        server.owners.add(id(owner))
         return server
 
 
-def release(server: Server) -> None:
+def release(server: Server, owner: object) -> None:
     """Want a server no longer; the last who does stops it."""
     with _lock:
-        server.users -= 1
-        if server.users or _servers.get(server.key) is not server:
+        server.owners.discard(id(owner))
+        if server.owners or _servers.get(server.key) is not server:
             return
         del _servers[server.key]
     server.httpd.shutdown()

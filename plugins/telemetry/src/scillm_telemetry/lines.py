@@ -40,6 +40,8 @@ class JsonFormatter(logging.Formatter):
         line |= {name: more[name] for name in more if name not in _BUILT_IN and name != FIELDS}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = self.formatStack(record.stack_info)
         return _json(line)
 
 
@@ -122,7 +124,10 @@ def _trace(record: Record) -> dict[str, str]:
 
 def _base(url: str) -> str | None:
     """Return an address without what may be secret in it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that do not match
+        return None
     where = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{where}{parts.path}" if where else None
 
@@ -137,4 +142,7 @@ def _iso(seconds: float) -> str:
 
 
 def _json(line: dict[str, Any]) -> str:
-    return json.dumps(line, ensure_ascii=False, default=str, separators=(",", ":"))
+    try:
+        return json.dumps(line, ensure_ascii=False, default=str, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):  # a key that is no text, a circle
+        return json.dumps({name: str(value) for name, value in line.items()}, ensure_ascii=False)

@@ -78,7 +78,7 @@ class Observers:
             from scillm_telemetry.exposition import release
 
             for server in servers:  # it waits for its thread, which the loop must not
-                await asyncio.get_running_loop().run_in_executor(None, release, server)
+                await asyncio.get_running_loop().run_in_executor(None, release, server, self)
 
     def _of_otel(self) -> Made:
         if self._otel is None:
@@ -115,7 +115,7 @@ class Observers:
         is_first = key not in self._port_busy_until_s
         self._port_busy_until_s[key] = now_s + PORT_AGAIN_S
         try:
-            server = self._servers[key] = serve(*key)
+            server = self._servers[key] = serve(*key, self)
         except OSError as error:
             if is_first:
                 LOG.warning(
@@ -125,7 +125,7 @@ class Observers:
                     error.strerror or error,
                 )
         else:
-            del self._port_busy_until_s[key]
+            self._port_busy_until_s.pop(key, None)
             LOG.info("metrics are served at %s", server.url)
 
 

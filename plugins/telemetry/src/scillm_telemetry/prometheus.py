@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter as Tally
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -27,9 +28,17 @@ class _Families:
     cost: Counter
 
 
-@lru_cache(maxsize=1)
+_making = threading.Lock()
+
+
 def _families() -> _Families:
-    """Register them, once in a process: the registry takes no name twice."""
+    """Return them, registered once in a process: the registry takes no name twice."""
+    with _making:
+        return _made()
+
+
+@lru_cache(maxsize=1)
+def _made() -> _Families:
     from prometheus_client import Counter, Gauge, Histogram
 
     return _Families(

@@ -70,7 +70,7 @@ CONTENT: Setting[Any] = Setting(
 )
 CAPTURE: Setting[Any] = Setting(
     name="OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
-    default=(),
+    default=None,
     read=_content,
     prefix="",
     help="the same, by OpenTelemetry's own name",
@@ -159,8 +159,8 @@ def captured(call: Call) -> tuple[str, ...]:
     given = CONTENT.value(call)
     if given is None:
         given = CAPTURE.value()
-    if isinstance(given, tuple):
-        return given
+    if given is None or isinstance(given, tuple):
+        return given or ()
     try:
         return _content(str(given))
     except ValueError as error:
