@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import scillm_openai_like
 from scillm import Kernel, RateLimitError, Request, Response, Route, hookimpl
+from scillm_cache import Caching
 from scillm_retry import Retry
 from scillm_router import Router
 
@@ -115,6 +116,19 @@ def test_fallbacks_of_a_router_are_counted_and_are_no_retries(wire, seen):
     labels = {"result": "ok", "retried": "false", "model_tier": "fallback"}
     assert count(found, "scillm_requests_total", route="router/main", **labels) == 1
     assert count(found, "scillm_router_fallbacks_total", reason="server") >= 1
+
+
+def test_tokens_of_an_answer_from_the_cache_are_not_counted_again(wire, seen):
+    """They were not used again, and the call was made."""
+    plugin = seen.plugin()
+    with Kernel.of(wire.whole(), scillm_openai_like, Caching(), plugin) as kernel:
+        for _ in range(2):
+            kernel.completion("openai/kept", ASK, api_key="k", cache=True)
+        found = scraped(plugin.metrics_url)
+    route = "openai/kept"
+    labels = {"route": route, "result": "ok", "retried": "false", "model_tier": "primary"}
+    assert count(found, "scillm_requests_total", **labels) == 2
+    assert count(found, "scillm_tokens_total", route=route, direction="output") == 100
 
 
 class Gated:
