@@ -237,6 +237,21 @@ def test_a_model_that_nobody_knows_is_a_span_too(ask, seen):
     assert seen.span.attributes["error.type"] == "not_found"
 
 
+def test_a_call_that_is_refused_while_a_stream_is_read_is_a_call(kernel, wire, seen):
+    """Between two pieces of another call's answer the caller makes calls of its own."""
+    wire.pieces()
+
+    async def main():
+        stream = await kernel.acompletion("openai/m", ASK, api_key="k", stream=True, otel=True)
+        await anext(stream)
+        with pytest.raises(AuthenticationError):
+            await kernel.acompletion("openai/refused", ASK, otel=True)
+        await stream.aclose()
+
+    asyncio.run(main())
+    assert {span.name for span in seen.spans} == {"chat m", "chat refused"}
+
+
 def test_embeddings_and_models_are_spans_by_their_own_names(kernel, wire, seen):
     """`embeddings {model}` with its dimensions; `list_models`."""
     vector = {"object": "embedding", "index": 0, "embedding": [0.1]}
