@@ -165,6 +165,26 @@ def test_learning_can_be_switched_off(ask, wire, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("variables", "sent"),
+    [
+        ({"SAFE_MODE": "1"}, 1),
+        ({"SAFE_MODE": "1", "ENABLE_AUTO_AUTH": "1"}, 2),
+        ({"SAFE_MODE": "0"}, 2),
+        ({"SAFE_MODE": "0", "ENABLE_AUTO_AUTH": "0"}, 1),
+        ({"ENABLE_AUTO_AUTH": "0"}, 1),
+    ],
+)
+def test_safe_mode_and_auto_auth_say_whether_it_learns(ask, wire, monkeypatch, variables, sent):
+    """The one forbids, the other has the last word."""
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SCILLM_{name}", value)
+    wire.fail(401)
+    with pytest.raises(AuthenticationError):
+        ask()
+    assert len(wire.sent) == sent
+
+
+@pytest.mark.parametrize(
     ("key", "said"),
     [
         ('"sk-secret"', "is in quotes"),

@@ -42,6 +42,24 @@ LEARN = Setting(
     read=boolean,
     help="whether a 401 makes the key go out once more in the other style",
 )
+SAFE_MODE = Setting(
+    name="SAFE_MODE",
+    default=False,
+    read=boolean,
+    help="1 sends a key in no other style than the first, unless SCILLM_ENABLE_AUTO_AUTH is 1",
+)
+AUTO_AUTH: Setting[bool | None] = Setting(
+    name="ENABLE_AUTO_AUTH",
+    default=None,
+    read=boolean,
+    help="whether a key may go out in the other style; unset, as the two others say",
+)
+
+
+def _learns() -> bool:
+    """Return whether a 401 makes the key go out once more."""
+    auto = AUTO_AUTH.value()
+    return LEARN.value() and (not SAFE_MODE.value() if auto is None else auto)
 
 
 class Auth:
@@ -52,7 +70,7 @@ class Auth:
     """
 
     ORDER = 360
-    SETTINGS: tuple[Setting[Any], ...] = (STYLE, LEARN)
+    SETTINGS: tuple[Setting[Any], ...] = (STYLE, LEARN, SAFE_MODE, AUTO_AUTH)
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._styles: TTLCache[tuple[str, bytes], str] = TTLCache(
@@ -89,7 +107,7 @@ class Auth:
                         is_begun = True
             except APIError as error:
                 is_refused = error.failure.kind is FailureKind.AUTH and not is_begun
-                if not is_refused or is_hopeless or not LEARN.value():
+                if not is_refused or is_hopeless or not _learns():
                     raise
                 refused = error
             else:
