@@ -11,6 +11,15 @@ from scillm import settings
 from scillm_chutes.catalog import CATALOG
 from scillm_chutes.load import LOAD
 
+CALLS = [
+    {
+        "type": "function_call",
+        "call_id": "c",
+        "name": "get_weather",
+        "arguments": '{"city": "Tokyo"}',
+    }
+]
+
 
 class Gateway:
     """What it says is set by the test; what it was asked is in ``asked``."""
@@ -33,8 +42,10 @@ class Gateway:
             return self._listing()
         if path == "/chutes/utilization":
             return (404, {}) if self.utilization is None else (200, self.utilization)
-        if path == "/v1/chat/completions":
+        if path.endswith("/chat/completions"):
             return self._completion(body)
+        if path == "/v1/responses":
+            return 200, {"id": "r", "object": "response", "model": body["model"], "output": CALLS}
         return 404, {}
 
     def _status(self, whose):
