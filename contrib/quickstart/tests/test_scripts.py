@@ -164,9 +164,10 @@ def test_without_an_agent_a_script_says_so_in_a_line(shell, name):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_each_script_stands_in_the_readme_and_imports_no_plugin(script):
+def test_each_script_is_told_of_and_imports_no_plugin(script):
     """It is a front: what it does lives behind a command or an API of scillm."""
     text = (FOLDER / script).read_text()
     imported = set(re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE))
     assert f"`{script}`" in (FOLDER / "README.md").read_text()
+    assert f"python {script}`" in (FOLDER.parents[1] / "docs/quickstart.md").read_text()
     assert imported <= {"asyncio", "json", "sys", "scillm", "scillm_cli"}

@@ -26,6 +26,7 @@ class Gateway:
 
     def __init__(self):
         self.models, self.utilization = [{"id": "text-8B"}], None
+        self.utilization_path = "/chutes/utilization"
         self.failing, self.asked = {}, []  # statuses by model; the last one holds
         self.said, self.tool_calls = {}, []  # answers by model
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -40,7 +41,7 @@ class Gateway:
         self.asked.append((path, body))
         if path == "/v1/models":
             return self._listing()
-        if path == "/chutes/utilization":
+        if path == self.utilization_path:
             return (404, {}) if self.utilization is None else (200, self.utilization)
         if path.endswith("/chat/completions"):
             return self._completion(body)

@@ -61,7 +61,7 @@ def peers(  # noqa: PLR0913, PLR0917  # each is an option
     for model, why in found.dropped.items():
         click.echo(f"did not pass: {model}: {why}", err=True)
     checked = ", each of which answered with JSON just now" if verify else ", not tried"
-    click.echo(f"# .env: {found.primary} and {len(found.alternates)} peers{checked}")
+    click.echo(f"# .env: {found.primary} and its peers{checked}")
     click.echo("\n".join(env_lines(found, kind)))
     click.echo("\n# Router:")
     click.echo("\n".join(router_lines(found, kind)))
