@@ -1,7 +1,7 @@
 """The plugin: restyles the key of a request, and learns from one 401 which style a host wants.
 
-A key that the caller put into a header by name is left alone. One that came as ``api_key`` is
-sent as a Bearer token, unless the call or the environment says otherwise; if the host answers
+A key that came as ``api_key`` is sent as a Bearer token, unless the call or the environment says
+otherwise; one that the caller put into a header goes out as it was written. If the host answers
 401 the same key goes out once more in the other style, and what worked is remembered for
 that address and key, for a while.
 """
@@ -20,7 +20,7 @@ from cachetools import TTLCache
 
 from scillm import APIError, BadRequestError, FailureKind, Request, Secret, Setting, hookimpl
 from scillm.settings import boolean
-from scillm_auth.guard import check
+from scillm_auth.guard import HEADERS, check
 
 if TYPE_CHECKING:
     from scillm import Call, Event, Sender
@@ -85,25 +85,28 @@ class Auth:
         if inner is None:
             return None
         check(request)
-        key = _key(call, request)
-        if key is None:
+        found = _key(call, request)
+        if found is None:
             return inner
+        written, key = found
         style = STYLE.value(call) or "auto"
         if style != "auto":
-            return _always(style, key, inner)
-        return self._learning(key, inner)
+            is_written = any(name in call.headers for name in HEADERS)
+            return inner if is_written else _always(style, key, inner)
+        return self._learning(written, key, inner)
 
-    def _learning(self, key: str, inner: Sender) -> Sender:
+    def _learning(self, written: str, key: str, inner: Sender) -> Sender:
         async def send(request: Request) -> AsyncGenerator[Event, None]:
             place = _place(request, key)
-            style = self._styles.get(place, BEARER)
+            style = self._styles.get(place, written)
             is_hopeless = style == NONE
-            style = BEARER if is_hopeless else style
+            style = written if is_hopeless else style
             is_begun = False
             try:
-                async with aclosing(inner(_styled(request, style, key))) as events:
+                sent = request if style == written else _styled(request, style, key)
+                async with aclosing(inner(sent)) as events:
                     async for event in events:
-                        yield _noted(event, style) if not is_begun and style != BEARER else event
+                        yield event if is_begun or style == written else _noted(event, style)
                         is_begun = True
             except APIError as error:
                 is_refused = error.failure.kind is FailureKind.AUTH and not is_begun
@@ -142,24 +145,35 @@ class Auth:
             self._styles[place] = style
 
 
-def _key(call: Call, request: Request) -> str | None:
-    """Return the key that a provider made a Bearer token of, if the caller named no header."""
-    if "authorization" in call.headers or "x-api-key" in call.headers:
+def _key(call: Call, request: Request) -> tuple[str, str] | None:
+    """Return in which style a key is written and the key; None for what is not ours to restyle.
+
+    That is a header of the caller's own with something else in it than a key in one of the two
+    styles, or both headers at once.
+    """
+    if all(name in call.headers for name in HEADERS):
         return None
-    value = request.headers.get("authorization")
-    text = value.reveal() if isinstance(value, Secret) else ""
-    return text[7:] if text[:7] == "Bearer " else None
+    if (value := call.headers.get("x-api-key")) is not None:
+        return X_API_KEY, _text(value)
+    text = _text(request.headers.get("authorization", ""))
+    return (BEARER, text[7:]) if text[:7] == "Bearer " else None
+
+
+def _text(value: str | Secret) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
 
 
 def _always(style: str, key: str, inner: Sender) -> Sender:
+    if style == BEARER:
+        return inner
     return lambda request: inner(_styled(request, style, key))
 
 
 def _styled(request: Request, style: str, key: str) -> Request:
+    headers = {name: value for name, value in request.headers.items() if name not in HEADERS}
     if style == BEARER:
-        return request
-    headers = {name: value for name, value in request.headers.items() if name != "authorization"}
-    if style == RAW:
+        headers["authorization"] = Secret(f"Bearer {key}")
+    elif style == RAW:
         headers["authorization"] = Secret(key)
     elif style.replace("-", "").isalnum():
         headers[style.lower()] = Secret(key)
