@@ -149,7 +149,7 @@ class TestDoctor:
         assert told["readiness"]["body"]["data"] == [{"id": "text-8B"}]
         assert told["readiness"]["elapsed_sec"] >= 0
         assert told["single"] == {"ok": True, "content": '{"ok": true}', "model": "text-8B"}
-        assert told["batch"] == {"ok": True, "total": 6, "sample": ['{"ok": true}'] * 3}
+        assert told["batch"] == {"ok": 6, "total": 6, "sample": ['{"ok": true}'] * 3}
 
     def test_it_waits_until_the_host_is_ready(self, gateway):
         """As long as it may."""
@@ -172,6 +172,15 @@ class TestDoctor:
         done = run("doctor", "--base", gateway.base, "--model", "m")
         assert (done.exit_code, json.loads(done.stdout)["readiness"]["status"]) == (1, 401)
         assert "cpk-secret" not in done.output
+
+    def test_one_call_of_many_that_fails_is_no_success(self, gateway):
+        """It is counted, and what it said may be in the sample."""
+        gateway.failing["text-8B"] = [200, 200, 400, 200]
+        done = run("doctor", "--base", gateway.base, "--model", "text-8B")
+        told = json.loads(done.stdout)
+        assert done.exit_code == 1
+        assert told["overall_ok"] is False
+        assert (told["batch"]["ok"], told["batch"]["total"]) == (3, 4)
 
     def test_prose_is_no_success(self, gateway):
         """Status 200 is not enough."""

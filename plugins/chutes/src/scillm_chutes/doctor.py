@@ -55,8 +55,8 @@ def examine(  # noqa: PLR0913  # by name, all but the first two
     Returns:
         ``overall_ok``, ``host``, ``chat_base``, ``model``, ``readiness`` (``ok``,
         ``elapsed_sec``, and ``body`` or ``status`` and ``error``), ``single`` (``ok``,
-        ``content``, ``model``) and ``batch`` (``ok``, ``total``, ``sample``); the last two None
-        where there was nothing to ask.
+        ``content``, ``model``) and ``batch`` (``ok``, how many of ``total`` are, and ``sample``);
+        the last two None where there was nothing to ask.
     """
     host = gateway.base.rstrip("/").removesuffix("/v1")
     begun_s, readiness = clock(), _look(gateway, model)
@@ -70,7 +70,7 @@ def examine(  # noqa: PLR0913  # by name, all but the first two
     single = _single(gateway, model) if readiness["ok"] else None
     batch = asyncio.run(_batch(gateway, model, concurrency)) if single and single["ok"] else None
     return {
-        "overall_ok": bool(batch and batch["ok"]),
+        "overall_ok": bool(batch and batch["ok"] == batch["total"]),
         "host": host,
         "chat_base": f"{host}/v1",
         "model": model,
@@ -139,7 +139,7 @@ async def _batch(gateway: Gateway, model: str, concurrency: int) -> dict[str, An
 
     answers = await asyncio.gather(*(ask() for _ in range(total)))
     return {
-        "ok": all(is_ok for is_ok, _ in answers),
+        "ok": sum(is_ok for is_ok, _ in answers),
         "total": total,
         "sample": [text for _, text in answers[:SAMPLES]],
     }
