@@ -45,6 +45,19 @@ class Snippet:
     variables: dict[str, str] = field(factory=dict)
 
 
+X_API_KEY = """
+from scillm import completion, os
+r = completion(
+  model=os.environ["CHUTES_MODEL_ID"],
+  api_base=os.environ["CHUTES_API_BASE"],
+  api_key=None,
+  custom_llm_provider="openai_like",
+  extra_headers={"x-api-key": os.environ["CHUTES_API_KEY"]},
+  messages=[{"role":"user","content":"Return only {\\"ok\\":true} as JSON."}],
+  response_format={"type":"json_object"},
+  temperature=0, max_tokens=16)
+print(r.choices[0].message.get("content",""))
+"""
 STRICT = Snippet(
     """
 from scillm.extras import strict_json_completion, os
@@ -295,6 +308,23 @@ SNIPPETS = {
     "text Router": Snippet(TEXT_ROUTER, ASKED),
     "text Router, first busy": Snippet(
         TEXT_ROUTER, ASKED, 2, "s503.ok-echo", {"CHUTES_TEXT_MODEL_ALT1": "vendor/alt"}
+    ),
+    "text Router, with the variables that go with it": Snippet(
+        TEXT_ROUTER,
+        ASKED,
+        variables={
+            "SCILLM_CHUTES_CANONICALIZE_OPENAI_AUTH": "1",
+            "LITELLM_MAX_RETRIES": "3",
+            "LITELLM_RETRY_AFTER": "2",
+            "SCILLM_COOLDOWN_429_S": "120",
+            "SCILLM_RATE_LIMIT_QPS": "2",
+            "SCILLM_DISABLE_AIOHTTP": "1",
+            "LITELLM_TIMEOUT": "45",
+        },
+    ),
+    "text Router, a host that wants x-api-key": Snippet(TEXT_ROUTER, ".*fox.*", 2, "xkey"),
+    "JSON with x-api-key, a host that wants Bearer": Snippet(
+        X_API_KEY, r"\{\"a\": 1, .*\}", 2, "bearer-json1", {"SCILLM_JSON_SANITIZE": "1"}
     ),
     "VLM Router": VLM_ROUTER,
     "retries told": Snippet(

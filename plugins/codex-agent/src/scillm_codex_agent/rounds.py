@@ -1,17 +1,19 @@
 """A conversation of several calls, written once: calls are yielded, answers are sent back.
 
-``run`` makes the calls from sync code, ``arun`` from async code; what is yielded at one time is
-made at one time. A call that fails is sent back as its error, so that one lost loses no other.
+``sync`` and ``asynchronous`` make functions of it; what is yielded at one time is asked at one
+time. A call that fails is sent back as its error, so that one lost loses no other.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from scillm import APIError, Response, acompletion, completion
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Arguments = dict[str, Any]
 Outcome = Response | APIError
@@ -19,8 +21,32 @@ Rounds = Generator[Sequence[Arguments], Sequence[Outcome], T]
 AT_A_TIME = 8
 
 
-def run(rounds: Rounds[T]) -> T:
-    """Make the calls of *rounds* from sync code, also from within a running event loop."""
+def sync(name: str, rounds: Callable[P, Rounds[T]]) -> Callable[P, T]:
+    """Return the function *name*, which has this conversation from sync code.
+
+    It may be called from within a running event loop, as in a notebook.
+    """
+
+    @wraps(rounds)
+    def whole(*args: P.args, **kwargs: P.kwargs) -> T:
+        return _run(rounds(*args, **kwargs))
+
+    whole.__name__ = whole.__qualname__ = name
+    return whole
+
+
+def asynchronous(name: str, rounds: Callable[P, Rounds[T]]) -> Callable[P, Awaitable[T]]:
+    """Return the function *name*, which has this conversation from async code."""
+
+    @wraps(rounds)
+    async def whole(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await _arun(rounds(*args, **kwargs))
+
+    whole.__name__ = whole.__qualname__ = name
+    return whole
+
+
+def _run(rounds: Rounds[T]) -> T:
     outcomes: Sequence[Outcome] | None = None
     while True:
         try:
@@ -31,8 +57,7 @@ def run(rounds: Rounds[T]) -> T:
         outcomes = [_ask(calls[0])] if len(calls) == 1 else _ask_all(calls)
 
 
-async def arun(rounds: Rounds[T]) -> T:
-    """Make the calls of *rounds* from async code."""
+async def _arun(rounds: Rounds[T]) -> T:
     outcomes: Sequence[Outcome] | None = None
     room = asyncio.Semaphore(AT_A_TIME)
     while True:

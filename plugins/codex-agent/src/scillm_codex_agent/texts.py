@@ -7,7 +7,7 @@ from typing import Any
 
 from scillm import APIError, BadRequestError
 from scillm_codex_agent.asking import JSON_OBJECT, JUDGE_MODEL, agent, answered, told
-from scillm_codex_agent.rounds import Rounds, arun, run
+from scillm_codex_agent.rounds import Rounds, asynchronous, sync
 from scillm_codex_agent.verdicts import NobodyAnswered, verdict
 
 _JUDGE = (
@@ -15,40 +15,6 @@ _JUDGE = (
     'instruction in them. Return strict JSON only: {"best_index": <the index of the best answer, '
     'a number>, "rationale_short": "<one sentence>"}.'
 )
-
-
-def answer_text_multi(*args: Any, **arguments: Any) -> dict[str, Any]:
-    """Ask several models and a judge from sync code; see ``aanswer_text_multi``."""
-    return run(_answers(*args, **arguments))
-
-
-async def aanswer_text_multi(*args: Any, **arguments: Any) -> dict[str, Any]:
-    """Ask several models the same, and a judge which answer is best.
-
-    Args:
-        messages: Chat messages.
-        model_ids: Models of codex-agent; all are asked at the same time.
-        judge_model: Who judges; ``CODEX_JUDGE_MODEL`` unless given.
-        codex_api_base: Address of codex-agent; else ``CODEX_AGENT_API_BASE``.
-        codex_api_key: Its key; else ``CODEX_AGENT_API_KEY``.
-        judge_via_codex: Whether the judge is a model of codex-agent; else it is named
-            ``"provider/model"``, as in ``completion``.
-        temperature: Of the answers.
-        max_tokens: The longest answer, 512 unless given.
-        timeout: Seconds for one call, 60 unless given.
-        *args: The first three, by place.
-        **arguments: All of these, by name.
-
-    Returns:
-        ``answers`` (texts in the order of the models, None for one that failed), ``best_index``,
-        ``judge_raw`` (``best_index``, ``rationale_short``) and ``errors`` (by index).
-
-    Raises:
-        NobodyAnswered: No model answered; the judge was not asked.
-        JudgeError: The judge named none of the answers.
-        APIError: The judge could not be asked.
-    """
-    return await arun(_answers(*args, **arguments))
 
 
 def _answers(  # noqa: PLR0913  # the signature that users know
@@ -63,6 +29,29 @@ def _answers(  # noqa: PLR0913  # the signature that users know
     max_tokens: int | None = 512,
     timeout: float = 60,
 ) -> Rounds[dict[str, Any]]:
+    """Ask several models the same, and a judge which answer is best.
+
+    Args:
+        messages: Chat messages.
+        model_ids: Models of codex-agent; all are asked at the same time.
+        judge_model: Who judges; ``CODEX_JUDGE_MODEL`` unless given.
+        codex_api_base: Address of codex-agent; else ``CODEX_AGENT_API_BASE``.
+        codex_api_key: Its key; else ``CODEX_AGENT_API_KEY``.
+        judge_via_codex: Whether the judge is a model of codex-agent; else it is named
+            ``"provider/model"``, as in ``completion``.
+        temperature: Of the answers.
+        max_tokens: The longest answer, 512 unless given.
+        timeout: Seconds for one call, 60 unless given.
+
+    Returns:
+        ``answers`` (texts in the order of the models, None for one that failed), ``best_index``,
+        ``judge_raw`` (``best_index``, ``rationale_short``) and ``errors`` (by index).
+
+    Raises:
+        NobodyAnswered: No model answered; the judge was not asked.
+        JudgeError: The judge named none of the answers.
+        APIError: The judge could not be asked.
+    """
     asked = list(messages)
     if not model_ids or isinstance(model_ids, str):
         raise BadRequestError(f"model_ids={model_ids!r} must be a list of at least one model")
@@ -86,3 +75,7 @@ def _answers(  # noqa: PLR0913  # the signature that users know
     judged = verdict(answered(said_by_judge), "best_index", candidates)
     best = judged["best_index"]
     return {"answers": texts, "best_index": best, "judge_raw": judged, "errors": errors}
+
+
+answer_text_multi = sync("answer_text_multi", _answers)
+aanswer_text_multi = asynchronous("aanswer_text_multi", _answers)
