@@ -20,7 +20,7 @@ from cachetools import TTLCache
 
 from scillm import APIError, BadRequestError, FailureKind, Request, Secret, Setting, hookimpl
 from scillm.settings import boolean
-from scillm_auth.guard import HEADERS, check
+from scillm_auth.guard import check
 
 if TYPE_CHECKING:
     from scillm import Call, Event, Sender
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BEARER, X_API_KEY, RAW, NONE = "bearer", "x-api-key", "raw", "none"
 REMEMBERED_S = 300.0
 MOST_REMEMBERED = 1024
+_WRITTEN = ("authorization", "x-api-key")  # where a caller may write a key of either style
 OTHER = {BEARER: X_API_KEY, X_API_KEY: BEARER}
 
 STYLE = Setting(
@@ -91,7 +92,7 @@ class Auth:
         written, key = found
         style = STYLE.value(call) or "auto"
         if style != "auto":
-            is_written = any(name in call.headers for name in HEADERS)
+            is_written = any(name in call.headers for name in _WRITTEN)
             return inner if is_written else _always(style, key, inner)
         return self._learning(written, key, inner)
 
@@ -102,9 +103,10 @@ class Auth:
             is_hopeless = style == NONE
             style = written if is_hopeless else style
             is_begun = False
+            if written != BEARER:
+                request = _as_bearer(request, key)
             try:
-                sent = request if style == written else _styled(request, style, key)
-                async with aclosing(inner(sent)) as events:
+                async with aclosing(inner(_styled(request, style, key))) as events:
                     async for event in events:
                         yield event if is_begun or style == written else _noted(event, style)
                         is_begun = True
@@ -151,7 +153,7 @@ def _key(call: Call, request: Request) -> tuple[str, str] | None:
     That is a header of the caller's own with something else in it than a key in one of the two
     styles, or both headers at once.
     """
-    if all(name in call.headers for name in HEADERS):
+    if all(name in call.headers for name in _WRITTEN):
         return None
     if (value := call.headers.get("x-api-key")) is not None:
         return X_API_KEY, _text(value)
@@ -159,21 +161,25 @@ def _key(call: Call, request: Request) -> tuple[str, str] | None:
     return (BEARER, text[7:]) if text[:7] == "Bearer " else None
 
 
+def _as_bearer(request: Request, key: str) -> Request:
+    """Return the request as if its key had come as an argument: what is restyled from there."""
+    headers = {name: value for name, value in request.headers.items() if name != X_API_KEY}
+    return evolve(request, headers={**headers, "authorization": Secret(f"Bearer {key}")})
+
+
 def _text(value: str | Secret) -> str:
     return value.reveal() if isinstance(value, Secret) else value
 
 
 def _always(style: str, key: str, inner: Sender) -> Sender:
-    if style == BEARER:
-        return inner
     return lambda request: inner(_styled(request, style, key))
 
 
 def _styled(request: Request, style: str, key: str) -> Request:
-    headers = {name: value for name, value in request.headers.items() if name not in HEADERS}
     if style == BEARER:
-        headers["authorization"] = Secret(f"Bearer {key}")
-    elif style == RAW:
+        return request
+    headers = {name: value for name, value in request.headers.items() if name != "authorization"}
+    if style == RAW:
         headers["authorization"] = Secret(key)
     elif style.replace("-", "").isalnum():
         headers[style.lower()] = Secret(key)
