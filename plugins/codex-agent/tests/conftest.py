@@ -15,6 +15,7 @@ class Agent:
 
     def __init__(self):
         self.models, self.health, self.default = ["gpt-5"], 200, "pong"
+        self.key = None
         self.said, self.statuses, self.finish, self.asked = {}, {}, "stop", []
         self.judge = '{"best_id": "B", "rationale_short": "prime"}'
         self._lock = threading.Lock()
@@ -27,6 +28,8 @@ class Agent:
         self._server.server_close()
 
     def answer(self, path, body, headers):
+        if self.key and headers.get("authorization") != f"Bearer {self.key}":
+            return 401, {}
         if path == "/healthz":
             return self.health, {"ok": True}
         if path == "/v1/models":

@@ -44,6 +44,16 @@ def test_an_agent_that_is_not_healthy_ends_with_2(agent):
     assert (done.exit_code, "/healthz answers 503" in done.stdout) == (2, True)
 
 
+def test_an_agent_that_wants_a_key_gets_it(agent, monkeypatch):
+    """From the first look on; without one that is told."""
+    agent.key = "sk-agent"
+    done = run()
+    assert (done.exit_code, "/healthz answers 401" in done.stdout) == (2, True)
+    assert "CODEX_AGENT_API_KEY" in done.stdout
+    monkeypatch.setenv("CODEX_AGENT_API_KEY", "sk-agent")
+    assert run().stdout.splitlines()[-1] == "doctor: ok"
+
+
 @pytest.mark.parametrize(
     ("status", "hint"), [(404, "/v1/models lists"), (502, "backend"), (401, "CODEX_AGENT_API_KEY")]
 )

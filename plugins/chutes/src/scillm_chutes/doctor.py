@@ -120,7 +120,7 @@ def _single(gateway: Gateway, model: str) -> dict[str, Any]:
         answer: Response = scillm.completion(**_arguments(gateway, model))
     except APIError as error:
         return {"ok": False, "content": None, "model": None, "error": str(error)}
-    wrong = wrong_json(answer.text)
+    wrong = wrong_json(answer)
     told = {"ok": not wrong, "content": answer.text, "model": answer.model}
     return {**told, "error": wrong} if wrong else told
 
@@ -132,10 +132,10 @@ async def _batch(gateway: Gateway, model: str, concurrency: int) -> dict[str, An
     async def ask() -> tuple[bool, str]:
         async with room:
             try:
-                answer = await scillm.acompletion(**_arguments(gateway, model))
+                answer: Response = await scillm.acompletion(**_arguments(gateway, model))
             except APIError as error:
                 return False, str(error)
-        return not wrong_json(answer.text), answer.text
+        return not wrong_json(answer), answer.text
 
     answers = await asyncio.gather(*(ask() for _ in range(total)))
     return {

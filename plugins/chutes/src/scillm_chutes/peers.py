@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 import scillm
-from scillm import APIError
+from scillm import APIError, Response
 from scillm_chutes.catalog import CATALOG, serves
 from scillm_chutes.load import LOAD
 from scillm_chutes.settings import PINS, Gateway, Kind
@@ -86,7 +86,7 @@ def find(
 def check(gateway: Gateway, model: str) -> str:
     """Make the smallest JSON call; returns what is wrong, ``""`` if the answer is a JSON object."""
     try:
-        answer = scillm.completion(
+        answer: Response = scillm.completion(
             model,
             [{"role": "user", "content": _CHECK}],
             custom_llm_provider="openai_like",
@@ -99,14 +99,17 @@ def check(gateway: Gateway, model: str) -> str:
         )
     except APIError as error:
         return str(error)
-    return wrong_json(answer.text)
+    return wrong_json(answer)
 
 
-def wrong_json(text: str) -> str:
-    """Return why a text is no JSON object, ``""`` if it is one."""
+def wrong_json(answer: Response) -> str:
+    """Return why an answer is no JSON object, ``""`` if it is one."""
+    text = answer.text
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
+        if answer.choices and answer.choices[0].finish_reason == "length":
+            return f"the answer was cut at its limit of tokens: {text[:60]!r}"
         return f"the answer is not JSON: {text[:60]!r}"
     return "" if isinstance(value, dict) else f"the answer is no JSON object: {text[:60]!r}"
 

@@ -9,7 +9,7 @@ from attrs import frozen
 
 import scillm
 from scillm import APIError, NotFoundError, ScillmError
-from scillm_codex_agent import API_BASE, verdicts
+from scillm_codex_agent import API_BASE, API_KEY, verdicts
 
 OTHER_BASE = "http://127.0.0.1:8089"
 LOOK_S, ASK_S = 5.0, 60.0
@@ -57,15 +57,16 @@ def examine(where: Sequence[str], model: str | None = None) -> Iterator[Finding]
         where: Addresses, of which the first healthy one is examined.
         model: The model to ask; None takes the first that is listed.
     """
-    unwell = {base: _health(base) for base in where}
-    base = next((each for each, why in unwell.items() if not why), None)
+    unwell: dict[str, str] = {}
+    base = next((each for each in where if not unwell.setdefault(each, _health(each))), None)
     if base is None:
         said = "; ".join(f"{each}: {why}" for each, why in unwell.items())
         yield Finding(
             "health",
             f"failed ({said})",
             NOBODY,
-            "start the agent or its sidecar, and set CODEX_AGENT_API_BASE to its address",
+            "start the agent or its sidecar, and set CODEX_AGENT_API_BASE to its address; "
+            "CODEX_AGENT_API_KEY, if it wants a key",
         )
         return
     yield Finding("base", base)
@@ -107,8 +108,10 @@ def _health(base: str) -> str:
     """Return why an address is not healthy, ``""`` if it is."""
     import httpx  # only who examines pays for it
 
+    key = API_KEY.value()
+    headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = httpx.get(f"{base}/healthz", timeout=LOOK_S)
+        answer = httpx.get(f"{base}/healthz", headers=headers, timeout=LOOK_S)
     except httpx.HTTPError as error:
         return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     except httpx.InvalidURL as error:
