@@ -76,7 +76,13 @@ class Cache:
 
 
 def enable_cache(cache: Cache | None = None) -> None:
-    """Keep answers of the default kernel from now on; in memory, if nothing else is said."""
+    """Keep answers of the default kernel from now on.
+
+    Args:
+        cache: How; None leaves it as it was said before, and is in memory if nothing was.
+    """
+    if cache is None and _plugin().config is not None:
+        return
     _plugin().config = (cache or Cache()).config()
 
 
