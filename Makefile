@@ -24,7 +24,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test dev lint types docs bench coverage format generate clean codex-agent-doctor
+.PHONY: help demo test dev lint types docs bench coverage format generate clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +74,7 @@ format: dev ## write the code as ruff formats it, and mend what it can
 generate: $(BIN)/uv ## write stubs, dependencies and extras from the plugins' folders
 	@$(BIN)/uv run --quiet --no-project --with 'tomli; python_version < "3.11"' python plugins/stubs/generate.py
 
+.PHONY: codex-agent-doctor
 codex-agent-doctor: dev ## look whether a codex-agent answers
 	@$(BIN)/scillm codex doctor
 
