@@ -27,7 +27,7 @@ export UV_PYTHON_DOWNLOADS := never
 .PHONY: help demo test dev lint types docs bench faults coverage format generate clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: dev ## set everything up and run the main job
 	@$(BIN)/python -m scillm_cli.demo
@@ -76,6 +76,10 @@ format: dev ## write the code as ruff formats it, and mend what it can
 
 generate: $(BIN)/uv ## write stubs, dependencies and extras from the plugins' folders
 	@$(BIN)/uv run --quiet --no-project --with 'tomli; python_version < "3.11"' python plugins/stubs/generate.py
+
+.PHONY: codex-agent-doctor
+codex-agent-doctor: dev ## look whether a codex-agent answers
+	@$(BIN)/scillm codex doctor
 
 clean: ## remove everything that these targets made
 	@rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage docs/_build

@@ -67,6 +67,21 @@ def test_a_cache_is_set_on_the_module(ask, redis_server):
     assert ask()[1] == 3
 
 
+def test_to_switch_it_on_leaves_what_was_set(ask, tmp_path):
+    """As older scripts do it: first the cache, then the switch."""
+    import litellm
+    from litellm.caching.caching import Cache
+
+    litellm.cache = Cache(type="disk", disk_cache_dir=tmp_path)
+    litellm.enable_cache()
+    answers, _ = ask()
+    assert answers[1].additional_kwargs["cache"]["backend"] == "disk"
+    litellm.cache = None
+    litellm.enable_cache()
+    answers, _ = ask()
+    assert answers[1].additional_kwargs["cache"]["backend"] == "memory"
+
+
 def test_it_is_switched_on_and_off(ask):
     """By functions of the module."""
     import litellm

@@ -119,13 +119,53 @@ def test_only_a_401_is_taken_for_one(ask, wire):
     assert _sent(wire)[2] == BEARER
 
 
-@pytest.mark.parametrize("header", [{"Authorization": "Token sk-1"}, {"X-API-Key": "sk-1"}])
-def test_headers_of_the_caller_are_left_alone(ask, wire, header):
-    """Whoever writes a header means it."""
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Token sk-1"},
+        {"Authorization": "sk-1"},
+        {"X-API-Key": "sk-1", "Authorization": "Bearer sk-2"},
+    ],
+)
+def test_other_headers_of_the_caller_are_left_alone(ask, wire, headers):
+    """Which of two is meant, or in what scheme, is not ours to guess."""
     wire.fail(401)
     with pytest.raises(AuthenticationError):
-        ask(extra_headers=header, api_key=None)
+        ask(extra_headers=headers, api_key=None)
+    assert _sent(wire) == [{name.lower(): value for name, value in headers.items()}]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "style"),
+    [(X_KEY, BEARER, "bearer"), (BEARER, X_KEY, "x-api-key")],
+)
+def test_a_key_in_a_header_goes_out_as_written_and_once_in_the_other(
+    ask, wire, first, second, style
+):
+    """What is learnt holds for that address and key, however the key is given next time."""
+    wire.fail(401).reply(ANSWER)
+    answer = ask(extra_headers=first, api_key=None)
+    assert answer.additional_kwargs == {"auth": {"style": style}}
+    ask(extra_headers=first, api_key=None)
+    ask()
+    assert _sent(wire) == [first, second, second, second]
+
+
+@pytest.mark.parametrize("header", [{"X-API-Key": "sk-1"}, {"Authorization": "Bearer sk-1"}])
+def test_a_key_in_a_header_that_is_taken_is_sent_once(ask, wire, header):
+    """As it was written, whatever style the environment names; nothing is noted."""
+    wire.reply(ANSWER)
+    assert not ask(extra_headers=header, api_key=None).additional_kwargs
     assert _sent(wire) == [{name.lower(): value for name, value in header.items()}]
+
+
+def test_a_wrong_key_in_a_header_is_a_401(ask, wire):
+    """The first refusal is raised, and the second request is saved for a while."""
+    wire.fail(401)
+    for _ in range(2):
+        with pytest.raises(AuthenticationError):
+            ask(extra_headers={"x-api-key": "sk-1"}, api_key=None)
+    assert _sent(wire) == [X_KEY, BEARER, X_KEY]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +185,9 @@ def test_a_style_that_is_said_is_used(ask, wire, monkeypatch, style, sent):
     monkeypatch.setenv("SCILLM_OPENAI_AUTH", style)
     with pytest.raises(AuthenticationError):
         ask()
-    assert _sent(wire) == [sent, sent]
+    with pytest.raises(AuthenticationError):
+        ask(extra_headers=X_KEY, api_key=None)
+    assert _sent(wire) == [sent, sent, X_KEY]
 
 
 def test_a_style_that_is_none_is_refused(ask, wire):
@@ -162,6 +204,26 @@ def test_learning_can_be_switched_off(ask, wire, monkeypatch):
     with pytest.raises(AuthenticationError):
         ask()
     assert len(wire.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "sent"),
+    [
+        ({"SAFE_MODE": "1"}, 1),
+        ({"SAFE_MODE": "1", "ENABLE_AUTO_AUTH": "1"}, 2),
+        ({"SAFE_MODE": "0"}, 2),
+        ({"SAFE_MODE": "0", "ENABLE_AUTO_AUTH": "0"}, 1),
+        ({"ENABLE_AUTO_AUTH": "0"}, 1),
+    ],
+)
+def test_safe_mode_and_auto_auth_say_whether_it_learns(ask, wire, monkeypatch, variables, sent):
+    """The one forbids, the other has the last word."""
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SCILLM_{name}", value)
+    wire.fail(401)
+    with pytest.raises(AuthenticationError):
+        ask()
+    assert len(wire.sent) == sent
 
 
 @pytest.mark.parametrize(

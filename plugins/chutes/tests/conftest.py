@@ -11,13 +11,24 @@ from scillm import settings
 from scillm_chutes.catalog import CATALOG
 from scillm_chutes.load import LOAD
 
+CALLS = [
+    {
+        "type": "function_call",
+        "call_id": "c",
+        "name": "get_weather",
+        "arguments": '{"city": "Tokyo"}',
+    }
+]
+
 
 class Gateway:
     """What it says is set by the test; what it was asked is in ``asked``."""
 
     def __init__(self):
         self.models, self.utilization = [{"id": "text-8B"}], None
-        self.failing, self.asked = {}, []
+        self.utilization_path = "/chutes/utilization"
+        self.failing, self.asked = {}, []  # statuses by model; the last one holds
+        self.said, self.tool_calls = {}, []  # answers by model
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.base = f"http://127.0.0.1:{self._server.server_port}/v1"
         threading.Thread(target=self._server.serve_forever, args=(0.01,)).start()
@@ -29,19 +40,30 @@ class Gateway:
     def answer(self, path, body):
         self.asked.append((path, body))
         if path == "/v1/models":
-            return (200, {"object": "list", "data": self.models}) if self.models else (500, {})
-        if path == "/chutes/utilization":
+            return self._listing()
+        if path == self.utilization_path:
             return (404, {}) if self.utilization is None else (200, self.utilization)
-        if path == "/v1/chat/completions":
+        if path.endswith("/chat/completions"):
             return self._completion(body)
+        if path == "/v1/responses":
+            return 200, {"id": "r", "object": "response", "model": body["model"], "output": CALLS}
         return 404, {}
 
+    def _status(self, whose):
+        statuses = self.failing.get(whose, [])
+        return statuses.pop(0) if len(statuses) > 1 else (statuses or [200])[0]
+
+    def _listing(self):
+        status = self._status("/models") if self.models else 500
+        return status, {"object": "list", "data": self.models} if status == 200 else {}
+
     def _completion(self, body):
-        statuses = self.failing.get(body["model"], [])
-        status = statuses.pop(0) if len(statuses) > 1 else (statuses or [200])[0]
+        status = self._status(body["model"])
         if status != 200:
             return status, {"error": {"message": "no"}}
-        message = {"role": "assistant", "content": '{"ok": true}'}
+        message = {"role": "assistant", "content": self.said.get(body["model"], '{"ok": true}')}
+        if self.tool_calls:
+            message["tool_calls"] = self.tool_calls
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return 200, {
             "id": "c",

@@ -75,6 +75,36 @@ def test_a_router_out_of_the_environment(gateway, monkeypatch):
     assert gateway.models_asked() == ["mine", "second"]
 
 
+def test_the_model_may_be_named_for_all_kinds(gateway, monkeypatch):
+    """CHUTES_MODEL_ID, where nothing nearer names one."""
+    monkeypatch.setenv("CHUTES_MODEL_ID", "any")
+    chutes_chat_json(messages=ASK)
+    monkeypatch.delenv("CHUTES_TEXT_MODEL")
+    chutes_chat_json(messages=ASK)
+    chutes_chat_json(messages=ASK, model="given")
+    assert gateway.models_asked() == ["mine", "any", "given"]
+
+
+def test_a_router_call_for_json_may_be_tenacious(gateway):
+    """It waits for the one model that is pinned."""
+    gateway.failing["mine"] = [503, 503, 503, 503, 503, 200]
+    answer = chutes_router_json(messages=ASK, tenacious=True, backoff_cap_s=0.01)
+    assert answer.scillm_meta["served_model"] == "mine"
+
+
+@pytest.mark.parametrize("is_embedded", [False, True])
+def test_the_dump_holds_who_served_only_if_wished(gateway, monkeypatch, is_embedded):
+    """SCILLM_EMBED_META; the attribute is there either way, after a copy and a pickle too."""
+    monkeypatch.setenv("SCILLM_EMBED_META", str(int(is_embedded)))
+    answer, meta = infer_with_fallback(messages=ASK)
+    assert answer.scillm_meta == meta
+    assert ("scillm_meta" in answer.to_dict()) is is_embedded
+    assert ("scillm_meta" in answer.model_dump()) is is_embedded
+    copies = [answer.evolve(model="x"), pickle.loads(pickle.dumps(answer))]
+    assert [copy.scillm_meta for copy in copies] == [meta, meta]
+    assert copies[1].served_by == answer.served_by
+
+
 def test_who_served_is_told(gateway, monkeypatch):
     """With the route, and everyone who was asked before."""
     monkeypatch.setenv("CHUTES_TEXT_MODEL_ALT1", "second")

@@ -3,6 +3,7 @@
 import pytest
 
 from scillm.extras import find_best_chutes_model, warm_chutes_caches
+from scillm.extras.chutes_simple import chutes_chat_json
 from scillm_chutes.load import LOAD
 from scillm_chutes.routers import candidates
 from scillm_chutes.settings import gateways as named
@@ -83,6 +84,62 @@ def test_a_model_stays_busy_until_its_load_is_low(gateway, monkeypatch):
         candidates()
         seen.append(LOAD.place(gateway.base, "a")[0])
     assert seen == [0, 2, 2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("variables", "shares", "place"),
+    [
+        ({}, [0.9, 0.9], 2),
+        ({"SCILLM_UTIL_HI": "0.95"}, [0.9, 0.9], 0),
+        ({"SCILLM_UTIL_K": "3"}, [0.9, 0.9], 0),
+        ({}, [0.9, 0.9, 0.6], 2),
+        ({"SCILLM_UTIL_LO": "0.7"}, [0.9, 0.9, 0.6], 0),
+        ({"SCILLM_UTIL_TTL_S": "45"}, [0.9, 0.9], 0),
+    ],
+)
+def test_each_mark_is_a_variable(gateway, monkeypatch, variables, shares, place):
+    """The upper, the lower, how many readings, and how long one counts."""
+    for name, value in {"SCILLM_UTIL_TTL_S": "0", **variables}.items():
+        monkeypatch.setenv(name, value)
+    gateway.models = [{"id": "a"}]
+    for share in shares:
+        gateway.utilization = {"utilization": share}
+        candidates()
+    assert LOAD.place(gateway.base, "a")[0] == place
+
+
+def test_the_load_is_also_looked_for_where_it_used_to_be(gateway):
+    """At the second path, if the first is not there."""
+    gateway.utilization_path = "/chutes/utilization_legacy"
+    gateway.utilization = {"utilization": 0.4}
+    candidates()
+    assert LOAD.share(gateway.base, "text-8B") == 0.4
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable"),
+    [("text", "TEXT_MODEL_1"), ("vlm", "VLM_MODEL_1"), ("tools", "TOOLS_MODEL_1")],
+)
+def test_a_numbered_gateway_has_pins_of_its_own(gateway, monkeypatch, kind, variable):
+    """By kind; the pins of the other are not its."""
+    monkeypatch.setenv("CHUTES_API_BASE_1", gateway.base)
+    monkeypatch.setenv("CHUTES_API_KEY_1", "k1")
+    monkeypatch.setenv("CHUTES_TEXT_MODEL", "not-mine")
+    monkeypatch.setenv(f"CHUTES_{variable}", "pinned")
+    (entry,) = candidates(kind)
+    assert entry["litellm_params"]["model"] == "pinned"
+    assert entry["litellm_params"]["api_key"].reveal() == "k1"
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/"])
+def test_an_address_is_taken_with_and_without_v1(gateway, monkeypatch, end):
+    """By every helper: list, load, call."""
+    monkeypatch.setenv("CHUTES_API_BASE", gateway.base.removesuffix("/v1") + end)
+    (entry,) = candidates()
+    chutes_chat_json(messages=[{"role": "user", "content": "hi"}], model="m")
+    assert entry["litellm_params"]["model"] == "text-8B"
+    wanted = {"/v1/models", "/chutes/utilization", "/v1/chat/completions"}
+    assert {path for path, _ in gateway.asked} == wanted | {"/chutes/utilization_legacy"}
 
 
 def test_the_load_is_not_read_at_every_call(gateway):

@@ -112,6 +112,25 @@ def test_calls_a_second_are_evenly_spaced(run, wire, monkeypatch):
     assert answers[7].additional_kwargs["pacing"]["waited_s"] > 2
 
 
+def test_what_chutes_advises_is_one_variable(run, wire, monkeypatch):
+    """SCILLM_CHUTES_MODE, where nothing else is set; a limit of 0 is none."""
+    monkeypatch.setenv("SCILLM_CHUTES_MODE", "1")
+    wire.reply(answer())
+    assert run(8)[1] == pytest.approx([0.0, 0.4, 0.8, 1.2, 1.6, 2.0, 2.4, 2.8], abs=0.03)
+    monkeypatch.setenv("SCILLM_RATE_LIMIT_QPS", "0")
+    assert run(3)[1] == [0.0, 0.0, 0.0]
+
+
+def test_what_chutes_advises_waits_after_a_429(run, wire, clock, monkeypatch):
+    """Two minutes, unless the variable for it says otherwise."""
+    monkeypatch.setenv("SCILLM_CHUTES_MODE", "1")
+    begun_s = clock.now_s
+    wire.fail(429).reply(answer())
+    run(1)
+    run(1)
+    assert clock.now_s - begun_s == pytest.approx(120, abs=0.1)
+
+
 def test_calls_a_minute_are_counted_in_any_minute(run, wire, monkeypatch):
     """Three at once, the next when the first is a minute old."""
     monkeypatch.setenv("SCILLM_RATE_LIMIT_RPM", "3")

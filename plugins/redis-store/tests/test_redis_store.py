@@ -58,6 +58,29 @@ def test_a_redis_is_used_from_any_loop(redis_server, monkeypatch, how):
     assert sorted(seen) == list(range(2, 242))
 
 
+def test_a_password_and_a_database_are_used(redis_server, monkeypatch, caplog):
+    """Characters that an address would misread too; a wrong password shows nowhere."""
+    from redis import Redis
+
+    word = "p@ss:w/rd?#"
+    with Redis(port=redis_server.port) as admin:
+        admin.config_set("requirepass", word)
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    for name, value in {
+        "HOST": "127.0.0.1",
+        "PORT": str(redis_server.port),
+        "DB": "3",
+        "PASSWORD": word,
+    }.items():
+        monkeypatch.setenv(f"REDIS_{name}", value)
+    assert asyncio.run(RedisStore().run(_count, default=-1)) == 1
+    with Redis(port=redis_server.port, db=3, password=word) as admin:
+        assert admin.get("n") == b"1"
+    monkeypatch.setenv("REDIS_PASSWORD", "wrong-word")
+    assert asyncio.run(RedisStore().run(_count, default=-1)) == -1
+    assert "wrong-word" not in caplog.text
+
+
 def test_a_redis_that_dies_is_done_without_until_it_is_back(redis_server, clock, caplog):
     """One warning, one word when it is back, and in between it is not asked at every turn."""
     store = RedisStore(url=redis_server.url, clock=clock)

@@ -1,7 +1,7 @@
 """The plugin: restyles the key of a request, and learns from one 401 which style a host wants.
 
-A key that the caller put into a header by name is left alone. One that came as ``api_key`` is
-sent as a Bearer token, unless the call or the environment says otherwise; if the host answers
+A key that came as ``api_key`` is sent as a Bearer token, unless the call or the environment says
+otherwise; one that the caller put into a header goes out as it was written. If the host answers
 401 the same key goes out once more in the other style, and what worked is remembered for
 that address and key, for a while.
 """
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BEARER, X_API_KEY, RAW, NONE = "bearer", "x-api-key", "raw", "none"
 REMEMBERED_S = 300.0
 MOST_REMEMBERED = 1024
+_WRITTEN = ("authorization", "x-api-key")  # where a caller may write a key of either style
 OTHER = {BEARER: X_API_KEY, X_API_KEY: BEARER}
 
 STYLE = Setting(
@@ -42,6 +43,24 @@ LEARN = Setting(
     read=boolean,
     help="whether a 401 makes the key go out once more in the other style",
 )
+SAFE_MODE = Setting(
+    name="SAFE_MODE",
+    default=False,
+    read=boolean,
+    help="1 sends a key in no other style than the first, unless SCILLM_ENABLE_AUTO_AUTH is 1",
+)
+AUTO_AUTH: Setting[bool | None] = Setting(
+    name="ENABLE_AUTO_AUTH",
+    default=None,
+    read=boolean,
+    help="whether a key may go out in the other style; unset, as the two others say",
+)
+
+
+def _learns() -> bool:
+    """Return whether a 401 makes the key go out once more."""
+    auto = AUTO_AUTH.value()
+    return LEARN.value() and (not SAFE_MODE.value() if auto is None else auto)
 
 
 class Auth:
@@ -52,7 +71,7 @@ class Auth:
     """
 
     ORDER = 360
-    SETTINGS: tuple[Setting[Any], ...] = (STYLE, LEARN)
+    SETTINGS: tuple[Setting[Any], ...] = (STYLE, LEARN, SAFE_MODE, AUTO_AUTH)
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._styles: TTLCache[tuple[str, bytes], str] = TTLCache(
@@ -67,29 +86,33 @@ class Auth:
         if inner is None:
             return None
         check(request)
-        key = _key(call, request)
-        if key is None:
+        found = _key(call, request)
+        if found is None:
             return inner
+        written, key = found
         style = STYLE.value(call) or "auto"
         if style != "auto":
-            return _always(style, key, inner)
-        return self._learning(key, inner)
+            is_written = any(name in call.headers for name in _WRITTEN)
+            return inner if is_written else _always(style, key, inner)
+        return self._learning(written, key, inner)
 
-    def _learning(self, key: str, inner: Sender) -> Sender:
+    def _learning(self, written: str, key: str, inner: Sender) -> Sender:
         async def send(request: Request) -> AsyncGenerator[Event, None]:
             place = _place(request, key)
-            style = self._styles.get(place, BEARER)
+            style = self._styles.get(place, written)
             is_hopeless = style == NONE
-            style = BEARER if is_hopeless else style
+            style = written if is_hopeless else style
             is_begun = False
+            if written != BEARER:
+                request = _as_bearer(request, key)
             try:
                 async with aclosing(inner(_styled(request, style, key))) as events:
                     async for event in events:
-                        yield _noted(event, style) if not is_begun and style != BEARER else event
+                        yield event if is_begun or style == written else _noted(event, style)
                         is_begun = True
             except APIError as error:
                 is_refused = error.failure.kind is FailureKind.AUTH and not is_begun
-                if not is_refused or is_hopeless or not LEARN.value():
+                if not is_refused or is_hopeless or not _learns():
                     raise
                 refused = error
             else:
@@ -124,13 +147,28 @@ class Auth:
             self._styles[place] = style
 
 
-def _key(call: Call, request: Request) -> str | None:
-    """Return the key that a provider made a Bearer token of, if the caller named no header."""
-    if "authorization" in call.headers or "x-api-key" in call.headers:
+def _key(call: Call, request: Request) -> tuple[str, str] | None:
+    """Return in which style a key is written and the key; None for what is not ours to restyle.
+
+    That is a header of the caller's own with something else in it than a key in one of the two
+    styles, or both headers at once.
+    """
+    if all(name in call.headers for name in _WRITTEN):
         return None
-    value = request.headers.get("authorization")
-    text = value.reveal() if isinstance(value, Secret) else ""
-    return text[7:] if text[:7] == "Bearer " else None
+    if (value := call.headers.get("x-api-key")) is not None:
+        return X_API_KEY, _text(value)
+    text = _text(request.headers.get("authorization", ""))
+    return (BEARER, text[7:]) if text[:7] == "Bearer " else None
+
+
+def _as_bearer(request: Request, key: str) -> Request:
+    """Return the request as if its key had come as an argument: what is restyled from there."""
+    headers = {name: value for name, value in request.headers.items() if name != X_API_KEY}
+    return evolve(request, headers={**headers, "authorization": Secret(f"Bearer {key}")})
+
+
+def _text(value: str | Secret) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
 
 
 def _always(style: str, key: str, inner: Sender) -> Sender:

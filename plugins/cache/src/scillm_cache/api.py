@@ -76,8 +76,14 @@ class Cache:
 
 
 def enable_cache(cache: Cache | None = None) -> None:
-    """Keep answers of the default kernel from now on; in memory, if nothing else is said."""
-    _plugin().use((cache or Cache()).config())
+    """Keep answers of the default kernel from now on.
+
+    Args:
+        cache: How; None leaves it as it was said before, and is in memory if nothing was.
+    """
+    plugin = _plugin()
+    if cache is not None or plugin.config is None:
+        plugin.use((cache or Cache()).config())
 
 
 def disable_cache() -> None:

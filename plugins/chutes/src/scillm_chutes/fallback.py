@@ -6,6 +6,7 @@ from typing import Any
 
 import scillm
 from scillm import APIError, Response, ScillmError
+from scillm_chutes.meta import attributed
 from scillm_chutes.routers import Entry, candidates, router_of
 from scillm_chutes.settings import Kind
 
@@ -106,4 +107,4 @@ def _told(
         "served_base": served.base_url if served else "",
         "attempts": attempts,
     }
-    return response.evolve(scillm_meta=meta), meta
+    return attributed(response, meta), meta

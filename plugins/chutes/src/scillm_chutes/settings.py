@@ -7,7 +7,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from scillm import Secret, Setting
-from scillm.settings import variable
+from scillm.settings import boolean, variable
 
 Kind = Literal["text", "vlm", "tools"]
 MOST_GATEWAYS = 5
@@ -20,9 +20,18 @@ def _vendor(name: str, meaning: str, *, is_secret: bool = False) -> Setting[str 
 
 API_BASE = _vendor("CHUTES_API_BASE", "address of the gateway, with or without /v1")
 API_KEY = _vendor("CHUTES_API_KEY", "its key", is_secret=True)
+MODEL_ID = _vendor(
+    "CHUTES_MODEL_ID", "model of chutes_chat_json where CHUTES_TEXT_MODEL is not set"
+)
 TEXT_MODEL = _vendor("CHUTES_TEXT_MODEL", "model for text; _ALT1, _ALT2, ... name alternates")
 VLM_MODEL = _vendor("CHUTES_VLM_MODEL", "model for text and images; _ALT1, ... name alternates")
 TOOLS_MODEL = _vendor("CHUTES_TOOLS_MODEL", "model for tool calls; _ALT1, ... name alternates")
+MODE = Setting(
+    name="CHUTES_MODE",
+    default=False,
+    read=boolean,
+    help="1 takes every address for a Chutes gateway",
+)
 UTIL_TTL_S = Setting(
     name="UTIL_TTL_S", default=45.0, read=float, help="seconds that a load once read counts"
 )
@@ -38,9 +47,11 @@ UTIL_K = Setting(
 SETTINGS: tuple[Setting[Any], ...] = (
     API_BASE,
     API_KEY,
+    MODEL_ID,
     TEXT_MODEL,
     VLM_MODEL,
     TOOLS_MODEL,
+    MODE,
     UTIL_TTL_S,
     UTIL_HI,
     UTIL_LO,
@@ -85,7 +96,7 @@ def gateways() -> list[Gateway]:
         if (base := variable(f"{API_BASE.name}_{number}"))
     ]
     one = API_BASE.value()
-    if one and _plain(one) not in {_plain(gateway.base) for gateway in found}:
+    if one and bare(one) not in {bare(gateway.base) for gateway in found}:
         found.append(Gateway(one, _secret(API_KEY.value())))
     if not found:
         raise RuntimeError(
@@ -111,5 +122,6 @@ def _secret(text: str | None) -> Secret | None:
     return Secret(text) if text else None
 
 
-def _plain(base: str) -> str:
+def bare(base: str) -> str:
+    """Return an address without /v1 and slashes at its end."""
     return base.rstrip("/").removesuffix("/v1")

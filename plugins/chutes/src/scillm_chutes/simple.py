@@ -8,7 +8,8 @@ import scillm
 from scillm import Response
 from scillm.settings import Setting, boolean
 from scillm_chutes.fallback import infer_with_fallback
-from scillm_chutes.settings import API_BASE, API_KEY, TEXT_MODEL, Kind, required
+from scillm_chutes.meta import attributed
+from scillm_chutes.settings import API_BASE, API_KEY, MODEL_ID, TEXT_MODEL, Kind, required
 
 TENACIOUS = Setting(name="TENACIOUS", default=False, read=boolean, help="")
 
@@ -49,7 +50,7 @@ def chutes_chat_json(  # noqa: PLR0913  # the signature that users know
 
     Args:
         messages: Chat messages.
-        model: Model; ``CHUTES_TEXT_MODEL`` if None.
+        model: Model; ``CHUTES_TEXT_MODEL`` if None, else ``CHUTES_MODEL_ID``.
         max_tokens: The longest answer.
         temperature: As in ``completion``.
         timeout: Seconds for one request.
@@ -69,7 +70,7 @@ def chutes_chat_json(  # noqa: PLR0913  # the signature that users know
     """
     base, key = required(API_BASE), required(API_KEY)
     arguments: dict[str, Any] = {
-        "model": model or required(TEXT_MODEL),
+        "model": model or TEXT_MODEL.value() or MODEL_ID.value() or required(TEXT_MODEL),
         "messages": messages,
         "custom_llm_provider": "openai_like",
         "api_base": base,
@@ -93,7 +94,7 @@ def chutes_chat_json(  # noqa: PLR0913  # the signature that users know
         on_attempt=patience.on_attempt,
         on_success=patience.on_success,
     )
-    return response.evolve(scillm_meta={"tenacious": True, **patience.meta})
+    return attributed(response, {"tenacious": True, **patience.meta})
 
 
 def chutes_router_json(

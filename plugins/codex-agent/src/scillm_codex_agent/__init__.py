@@ -11,6 +11,7 @@ from typing import Any
 from attrs import evolve
 
 from scillm import Call, Request, Route, Secret, Setting, hookimpl
+from scillm_codex_agent.asking import JUDGE_MODEL
 from scillm_dialects import openai_chat
 
 PROVIDERS = ("codex-agent", "codex_cli_agent", "code-agent", "code_agent")
@@ -27,7 +28,7 @@ API_KEY: Setting[str | None] = Setting(
     is_secret=True,
     help="its key; usually unset",
 )
-SETTINGS: tuple[Setting[Any], ...] = (API_BASE, API_KEY)
+SETTINGS: tuple[Setting[Any], ...] = (API_BASE, API_KEY, JUDGE_MODEL)
 
 
 @hookimpl
