@@ -85,8 +85,9 @@ class Pacing:
             until_s = _later(begun_s, request.timeouts.total_s)
             if limits.at_a_time is None:
                 await self._turn(place, limits, request, until_s)
-                async for event in self._sent(inner, request, limits, place, begun_s):
-                    yield event
+                async with aclosing(self._sent(inner, request, limits, place, begun_s)) as events:
+                    async for event in events:
+                        yield event
                 return
             if not await place.slots.enter(limits.at_a_time, self._left_s(until_s)):
                 raise self._late(request, begun_s, "for one of the calls under way to end")
