@@ -122,9 +122,11 @@ def _within(text: str) -> Reading | None:
     whole, broken = _candidates(text)
     longest = max((len(each.text) for each in whole if isinstance(each.value, dict)), default=0)
     ranked = [(_rank(each, len(each.text)), each) for each in whole]
-    for part in sorted(broken, key=len, reverse=True)[:MOST_REPAIRED]:
-        if len(part) > longest and (repaired := _repaired(part)) is not None:
-            ranked.append((_rank(repaired, len(part)), repaired))
+    ranked += [
+        (_rank(repaired, len(part)), repaired)
+        for part in sorted(broken, key=len, reverse=True)[:MOST_REPAIRED]
+        if len(part) > longest and (repaired := _repaired(part)) is not None
+    ]
     best = max(enumerate(ranked), key=lambda each: (each[1][0], each[0]), default=None)
     return best[1][1] if best is not None else None
 
