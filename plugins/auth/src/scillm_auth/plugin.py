@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BEARER, X_API_KEY, RAW, NONE = "bearer", "x-api-key", "raw", "none"
 REMEMBERED_S = 300.0
 MOST_REMEMBERED = 1024
+_NOT_FOR_KEYS = frozenset({NONE, "accept", "connection", "content-length", "content-type", "host"})
 OTHER = {BEARER: X_API_KEY, X_API_KEY: BEARER}
 
 STYLE = Setting(
@@ -70,7 +71,7 @@ class Auth:
         key = _key(call, request)
         if key is None:
             return inner
-        style = STYLE.value(call) or "auto"
+        style = _style(call, request)
         if style != "auto":
             return _always(style, key, inner)
         return self._learning(key, inner)
@@ -78,7 +79,8 @@ class Auth:
     def _learning(self, key: str, inner: Sender) -> Sender:
         async def send(request: Request) -> AsyncGenerator[Event, None]:
             place = _place(request, key)
-            style = self._styles.get(place, BEARER)
+            with self._lock:
+                style = self._styles.get(place, BEARER)
             is_hopeless = style == NONE
             style = BEARER if is_hopeless else style
             is_begun = False
@@ -133,6 +135,27 @@ def _key(call: Call, request: Request) -> str | None:
     return text[7:] if text[:7] == "Bearer " else None
 
 
+def _style(call: Call, request: Request) -> str:
+    """Return the style that is asked for, in small letters.
+
+    Raises:
+        BadRequestError: It is none, and no name of a header.
+    """
+    given = STYLE.value(call)
+    style = given.strip().lower() if isinstance(given, str) else given
+    if style is None or style == "":
+        return "auto"
+    is_name = isinstance(style, str) and style.isascii() and style.replace("-", "").isalnum()
+    if is_name and style not in _NOT_FOR_KEYS:
+        return style
+    raise BadRequestError(
+        f"auth_style={given!r:.40} is no style: "
+        "give auto, bearer, x-api-key, raw, or a header's name",
+        llm_provider=request.route.provider,
+        model=request.route.model,
+    )
+
+
 def _always(style: str, key: str, inner: Sender) -> Sender:
     return lambda request: inner(_styled(request, style, key))
 
@@ -143,15 +166,8 @@ def _styled(request: Request, style: str, key: str) -> Request:
     headers = {name: value for name, value in request.headers.items() if name != "authorization"}
     if style == RAW:
         headers["authorization"] = Secret(key)
-    elif style.replace("-", "").isalnum():
-        headers[style.lower()] = Secret(key)
     else:
-        raise BadRequestError(
-            f"auth_style={style!r} is no style: "
-            "give auto, bearer, x-api-key, raw, or a header's name",
-            llm_provider=request.route.provider,
-            model=request.route.model,
-        )
+        headers[style] = Secret(key)
     return evolve(request, headers=headers)
 
 
