@@ -226,6 +226,17 @@ def test_a_cooldown_is_as_long_as_the_host_asks_and_never_shortened(run, wire, m
     assert asyncio.run(place.wait_s(Limits(cooldown_s=5), 0)) == 200
 
 
+@pytest.mark.parametrize("asked", [{"retry_after_ms": "inf"}, {"retry_after": "99999999"}], ids=str)
+def test_a_host_that_asks_for_years_gets_an_hour(run, wire, monkeypatch, asked):
+    """It would hold up every call to it for ever."""
+    monkeypatch.setenv("SCILLM_COOLDOWN_429_S", "5")
+    wire.fail(429, **asked).reply(answer())
+    run(1)
+    answers, _ = run(1, timeout=5)
+    assert isinstance(answers[0], Timeout)
+    assert "wait 3600.0 s more" in str(answers[0])
+
+
 def test_a_wait_beyond_the_timeout_is_told_at_once(run, wire, clock, monkeypatch):
     """Rather than slept through."""
     monkeypatch.setenv("SCILLM_RATE_LIMIT_QPS", "0.01")
