@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from contextlib import suppress
 
 import pytest
 
-from scillm import APIError, Kernel, Request, Response, Route, hookimpl, unfold
+from scillm import APIError, Kernel, Request, Response, Route, Timeout, hookimpl, unfold
 from scillm.errors import StatusError
 from scillm_auth import Auth
-from scillm_cache import Caching
+from scillm_cache import Caching, Replay
 from scillm_hedge import Hedge
 from scillm_json_mode import JsonMode
 from scillm_pacing import Pacing
@@ -32,6 +33,7 @@ class Counting:
 
     def __init__(self):
         self.under_way, self.begun, self.failures = 0, 0, 0
+        self.hangs = False
 
     @hookimpl
     def resolve_model(self, call):
@@ -59,6 +61,8 @@ class Counting:
         try:
             for _ in range(3):
                 await asyncio.sleep(0)
+            if self.hangs:
+                await asyncio.Event().wait()
             if self.failures:
                 self.failures -= 1
                 raise StatusError(429 if self.failures % 2 else 401, "", {"retry-after": "0"})
@@ -220,3 +224,76 @@ def test_a_stream_that_is_left_after_any_piece_leaves_nothing(stack_of):
 
     for pieces in range(3):
         asyncio.run(after(pieces))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("budget_s", [1e-9, 0.001, 0.02, 0.06])
+def test_a_budget_that_ends_in_the_middle_leaves_nothing(monkeypatch, stream, budget_s):
+    """The attempt is cut, whatever stands around it, and whoever asked goes on."""
+    plugins, more, env = STACKS["all"]
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+
+    async def main():
+        stack = Stack(plugins, {**more, "retry_time_budget_s": budget_s})
+        stack.provider.hangs = True
+        with pytest.raises(Timeout, match="all attempts may take"):
+            await stack.ask("x", stream=stream)
+        stack.assert_clean()
+        await asyncio.sleep(0.001)
+        stack.provider.hangs = False
+        stack.more = more
+        assert WORDS[8:19] in await stack.ask("x", stream=stream)
+        stack.assert_clean()
+        await stack.kernel.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_call_that_is_cancelled_while_it_asks_redis_leaves_nothing(redis_server, monkeypatch):
+    """Neither a connection in the middle of an answer nor a turn."""
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    for name, value in PACED.items():
+        monkeypatch.setenv(name, value)
+
+    async def main():
+        stack = Stack([Caching, Pacing], {"cache": True})
+        await stack.ask("begin", stream=False)
+        for steps in range(0, 300, 3):
+            task = asyncio.ensure_future(stack.ask(f"{steps}", stream=bool(steps % 2)))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await stack.settle()
+            stack.assert_clean()
+        answers = [stack.ask(f"after {n}", stream=False) for n in range(20)]
+        assert all(WORDS[8:19] in answer for answer in await asyncio.gather(*answers))
+        stack.assert_clean()
+        await stack.kernel.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_recorded_call_that_is_cancelled_at_any_step_leaves_one_file(tmp_path, monkeypatch):
+    """Whole, and nothing beside it."""
+    for steps in range(30):
+        folder = tmp_path / str(steps)
+        monkeypatch.setenv("SCILLM_RECORD", str(folder))
+
+        async def main(steps=steps):
+            stack = Stack([Replay], {})
+            task = asyncio.ensure_future(stack.ask("x", stream=True))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await stack.settle()
+            stack.assert_clean()
+
+        asyncio.run(main())
+        files = list(folder.iterdir()) if folder.exists() else []
+        assert len(files) == (steps > 0)
+        assert all(json.loads(file.read_text())["v"] == 1 for file in files)

@@ -13,7 +13,7 @@ import pytest
 
 import scillm_openai_like
 from pytest_scillm import StrategyConformance
-from scillm import BadRequestError, Kernel, RateLimitError, Timeout
+from scillm import BadRequestError, Kernel, PluginError, RateLimitError, Timeout
 from scillm.errors import StatusError
 from scillm_cache import Caching
 from scillm_cache.disk import Disk
@@ -487,6 +487,24 @@ def test_a_wish_that_makes_no_sense_is_told_before_anything_is_sent(kernel, slow
     """Not after the answer was paid for."""
     with pytest.raises(BadRequestError):
         ask(kernel, cache=cache)
+    assert slow.begun == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SCILLM_CACHE_TTL_SEC", "0"),
+        ("SCILLM_CACHE_TTL_SEC", "nan"),
+        ("SCILLM_CACHE_MAX_BYTES", "x"),
+    ],
+)
+def test_a_variable_that_makes_no_sense_is_told_before_anything_is_sent(
+    kernel, slow, monkeypatch, name, value
+):
+    """With its name."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(PluginError, match=name):
+        ask(kernel, cache=True)
     assert slow.begun == 0
 
 

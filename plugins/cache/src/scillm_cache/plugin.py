@@ -147,6 +147,8 @@ class Caching:
         return _Wish() if asked is True else _read_wish(asked)
 
     def _cached(self, inner: Sender, wish: _Wish) -> Sender:
+        ttl_s = self._ttl_s(wish)  # a variable that is wrong is told before anything is sent
+
         async def send(request: Request) -> AsyncGenerator[Event, None]:
             store, key = self._store(), self._key(request, wish)
             known, flight = (None, None)
@@ -165,7 +167,7 @@ class Caching:
                             yield event
                 text = _kept(folding)
                 if text is not None and wish.writes:
-                    await store.put(key, text, self._ttl_s(wish))
+                    await store.put(key, text, ttl_s)
             finally:
                 if flight is not None:
                     self._flights.land(key, flight, text)
