@@ -23,9 +23,12 @@ def strictly(text: str) -> Any:
     """Parse JSON, and nothing but JSON.
 
     Raises:
-        ValueError: It is not JSON; NaN and infinities are not.
+        ValueError: It is not JSON, or nested too deeply; NaN and infinities are not.
     """
-    return DECODER.decode(text)
+    try:
+        return DECODER.decode(text)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply to be read") from None
 
 
 def _refused(constant: str) -> Any:
