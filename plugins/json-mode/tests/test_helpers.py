@@ -93,7 +93,7 @@ def _hedged(base, **more):
 def test_a_healthy_host_is_asked_once(endpoint):
     """The other forms stay at home."""
     base = endpoint.url("json1")
-    response = _hedged(base)
+    response = _hedged(base, hedge_delay_ms=5000)
     assert json.loads(response.choices[0].message.get("content", ""))["a"] == 1
     assert len(endpoint.requests_to(base)) == 1
 

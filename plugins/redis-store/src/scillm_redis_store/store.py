@@ -19,8 +19,10 @@ T = TypeVar("T")
 
 MOST_CONNECTIONS = 50
 CONNECT_S = 2.0
-ANSWER_S = 5.0
+ANSWER_S = 2.0
+TURN_S = 5.0  # to wait for one of the connections
 FIRST_REST_S = 1.0
+HUNG_REST_S = 10.0
 LONGEST_REST_S = 30.0
 QUIET_S = 300.0
 
@@ -80,15 +82,20 @@ class RedisStore:
         """
         if not self.is_configured or not self._may_try():
             return default
-        from redis.exceptions import RedisError, ResponseError  # only who uses Redis loads it
+        from redis import exceptions  # only who uses Redis loads it
 
         try:
             found = await work(self._pools.client(self._url()))
-        except ResponseError as error:  # it is there, and says no: full, read-only, forbidden
+        except (
+            exceptions.ResponseError
+        ) as error:  # it is there, and says no: full, read-only, forbidden
             self._refused(error)
             return default
-        except (RedisError, OSError, TimeoutError) as error:
-            self._lost(error)
+        except (exceptions.TimeoutError, TimeoutError) as error:
+            self._lost(error, HUNG_REST_S)  # to look again costs time, too
+            return default
+        except (exceptions.RedisError, OSError) as error:
+            self._lost(error, FIRST_REST_S)
             return default
         finally:
             self._is_tried = False
@@ -113,12 +120,12 @@ class RedisStore:
         if was_lost:
             self._log.info("Redis is back")
 
-    def _lost(self, error: Exception) -> None:
+    def _lost(self, error: Exception, least_s: float) -> None:
         with self._lock:
             if self.is_resting:
                 return  # many fail at once, and each of them would make the rest longer
             is_news = not self._rest_s
-            self._rest_s = min(LONGEST_REST_S, 2 * self._rest_s or FIRST_REST_S)
+            self._rest_s = min(LONGEST_REST_S, max(least_s, 2 * self._rest_s))
             self._until_s = self._clock() + self._rest_s
         if is_news:
             self._log.warning(
@@ -162,7 +169,7 @@ def _opened(url: Secret) -> Redis:
     pool: Any = BlockingConnectionPool.from_url(
         url.reveal(),
         max_connections=MOST_CONNECTIONS,
-        timeout=ANSWER_S,
+        timeout=TURN_S,
         socket_connect_timeout=CONNECT_S,
         socket_timeout=ANSWER_S,
         retry=once,
