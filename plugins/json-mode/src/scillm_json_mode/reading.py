@@ -17,7 +17,7 @@ from attrs import frozen
 
 from scillm_json_mode.lenient import Lenient, Unreadable
 from scillm_json_mode.reasoning import answer_in
-from scillm_json_mode.scanning import DECODER, Constant, decoded, spans, strictly
+from scillm_json_mode.scanning import DECODER, Constant, Within, decoded, spans, strictly
 
 __all__ = ["NotJSON", "Reading", "read", "strictly", "written"]
 
@@ -106,8 +106,14 @@ def _fenced(text: str) -> Reading | None:
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
     """Yield mark and content of each fenced block; the last one may lack its end."""
-    place = 0
+    place, within = 0, None
     while (opening := _FENCE.search(text, place)) is not None:
+        start = opening.start()
+        if text[text.rfind("\n", 0, start) + 1 : start].strip():  # not where a fence should begin
+            within = within or Within(text)
+            if within.whole(start) or within.broken(start):
+                place = opening.end()
+                continue
         end = _FENCE_END.search(text, opening.end() - 1)
         stop, place = (end.start(), end.end()) if end else (len(text), len(text))
         yield opening[1].strip().lower(), text[opening.end() : max(stop, opening.end())].strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,3 +99,26 @@ def _signs(text: str, start: int) -> Iterator[tuple[int, str]]:
             is_string = True
         elif sign in "{}[]":
             yield place, sign
+
+
+class Within:
+    """Tells whether a place lies within an object or array."""
+
+    def __init__(self, text: str) -> None:
+        self._spans = [(start, end, found is not None) for start, end, found in spans(text)]
+        self._starts = [start for start, _, _ in self._spans]
+
+    def whole(self, place: int) -> bool:
+        """Tell whether it is one that can be read."""
+        return self._is_within(place, is_whole=True)
+
+    def broken(self, place: int) -> bool:
+        """Tell whether it is one that is broken."""
+        return self._is_within(place, is_whole=False)
+
+    def _is_within(self, place: int, *, is_whole: bool) -> bool:
+        number = bisect_right(self._starts, place) - 1
+        if number < 0:
+            return False
+        start, end, is_read = self._spans[number]
+        return start <= place < end and is_read is is_whole
