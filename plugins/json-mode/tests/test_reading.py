@@ -140,9 +140,12 @@ NASTY = st.sampled_from(
 NESTED = st.dictionaries(
     NASTY | st.text(max_size=3),
     st.recursive(
-        NASTY | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(NASTY, inner)
+        NASTY | st.integers(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NASTY, inner, max_size=3),
+        max_leaves=8,
     ),
     min_size=1,
+    max_size=3,
 )
 
 
