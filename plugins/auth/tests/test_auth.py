@@ -313,3 +313,73 @@ def test_nothing_of_a_key_is_kept(ask, wire):
 def test_one_of_two_headers_is_chosen(headers, stream, kept, style):
     """A stream takes the Bearer token, everything else x-api-key."""
     assert choose_auth(headers, stream=stream) == (kept, style)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "bearer sk-1",
+        "BEARER sk-1",
+        "Basic dXNlcjpwYXNz=x",
+        'Digest username="u", realm="r"',
+        "AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=c",
+        'Token token="abc"',
+        "sk-1==",
+    ],
+)
+def test_a_header_of_another_scheme_is_sent_as_it_is(ask, wire, value):
+    """Explicit headers win, and their parameters are no key that could be wrong."""
+    wire.reply(ANSWER)
+    ask(extra_headers={"Authorization": value})
+    assert _sent(wire) == [{"authorization": value}]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "\u201csk-hush-1\u201d",
+        "`sk-hush-1`",
+        "export KEY=sk-hush-1",
+        "sk-hush-1\u200b",
+        "sk-hush-\u00fc",
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("how", ["api_key", "Authorization", "x-api-key", "api-key"])
+def test_a_key_that_a_document_spoilt_is_not_sent_and_not_shown(ask, wire, key, how):
+    """Typographic quotes, spaces of no width, letters outside ASCII."""
+    more = {"api_key": key} if how == "api_key" else {"extra_headers": {how: key}}
+
+    def sent():
+        wire.reply(ANSWER)
+        ask(**more)
+        wire.sent[0].wire_headers()
+
+    with pytest.raises(BadRequestError) as info:
+        sent()
+    assert "hush" not in f"{info.value!r} {info.value.__cause__!r} {info.value.__context__!r}"
+
+
+@pytest.mark.parametrize("style", [5, "no such", "a:b", "none", "content-type", "schl\u00fcssel"])
+def test_what_is_no_style_is_told_before_anything_is_sent(ask, wire, style):
+    """Also one that would break the request itself."""
+    wire.reply(ANSWER)
+    with pytest.raises(BadRequestError, match="is no style"):
+        ask(auth_style=style)
+    assert not wire.sent
+
+
+@pytest.mark.parametrize(
+    ("style", "header"),
+    [
+        ("Bearer", BEARER),
+        ("X-API-Key", X_KEY),
+        (" RAW ", {"authorization": "sk-1"}),
+        (None, BEARER),
+    ],
+)
+def test_a_style_may_be_written_in_any_case(ask, wire, style, header):
+    """``Bearer`` is no header of that name."""
+    wire.reply(ANSWER)
+    ask(auth_style=style)
+    assert _sent(wire) == [header]

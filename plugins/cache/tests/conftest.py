@@ -16,7 +16,7 @@ class Slow:
     PROVIDERS = ("slow",)
 
     def __init__(self):
-        self.begun, self.errors, self.gate = 0, [], None
+        self.begun, self.errors, self.gate, self.says = 0, [], None, ""
 
     @hookimpl
     def resolve_model(self, call):
@@ -48,7 +48,7 @@ class Slow:
         await asyncio.sleep(0)
         if self.errors:
             raise self.errors.pop(0)
-        message = {"role": "assistant", "content": f"answer {number}"}
+        message = {"role": "assistant", "content": self.says or f"answer {number}"}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         whole = Response(
             {

@@ -1,12 +1,16 @@
 """Two requests, of which the first success wins."""
 
 import asyncio
+import contextlib
+import sys
+import threading
 from typing import ClassVar
 
 import pytest
 
 from pytest_scillm import StrategyConformance
 from scillm import (
+    APIError,
     BadRequestError,
     Kernel,
     RateLimitError,
@@ -208,3 +212,118 @@ def test_two_models_are_raced(steps, text, models):
 
     assert asyncio.run(main()) == (text, 0)
     assert provider.begun == models
+
+
+class Stubborn(Scripted):
+    """A provider whose first request takes a while to close."""
+
+    async def _send(self, request):
+        number = len(self.begun)
+        try:
+            async for event in super()._send(request):
+                yield event
+        finally:
+            if number == 0:
+                self.is_closing = True
+                for _ in range(20):
+                    await asyncio.sleep(0)
+
+
+def test_whoever_cancels_while_the_loser_closes_is_heard():
+    """The cancellation is not taken for that of the loser."""
+    provider = Stubborn("hang", "ok")
+    provider.is_closing = False
+
+    async def main():
+        kernel = Kernel.of(Hedge(), provider)
+        task = asyncio.ensure_future(kernel.acompletion("scripted/m", ASK, hedge_delay_ms=1))
+        for _ in range(10_000):
+            await asyncio.sleep(0)
+            if provider.is_closing:
+                break
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for _ in range(50):
+            await asyncio.sleep(0)
+        return len(asyncio.all_tasks()) - 1
+
+    assert asyncio.run(main()) == 0
+    assert provider.closed == 2
+
+
+def test_whoever_cancels_two_models_while_the_loser_closes_is_heard():
+    """The same for the function that asks two models."""
+
+    class Two:
+        is_closing = False
+
+        async def acompletion(self, model, messages):
+            if model == "b":
+                return Response({"object": "chat.completion", "choices": []})
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.is_closing = True
+                for _ in range(20):
+                    await asyncio.sleep(0)
+
+    async def main():
+        two = Two()
+        asked = hedged_acompletion(
+            two, primary_model="a", backup_model="b", messages=ASK, hedge_ms=1
+        )
+        task = asyncio.ensure_future(asked)
+        for _ in range(10_000):
+            await asyncio.sleep(0)
+            if two.is_closing:
+                break
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
+def test_failures_do_not_count_among_the_times_of_answers():
+    """A host that fails fast would make every answer late."""
+    provider = Scripted(*[StatusError(500)] * 20, "ok")
+    hedge = Hedge()
+
+    async def main():
+        kernel = Kernel.of(hedge, provider)
+        for _ in range(20):
+            with contextlib.suppress(APIError):
+                await kernel.acompletion("scripted/m", ASK, hedge_delay_ms="p95")
+
+    asyncio.run(main())
+    assert not any(hedge._seen.values())
+
+
+def test_times_are_noted_and_read_by_many_threads():
+    """The percentile of one call is not disturbed by the answer of another."""
+    hedge, provider = Hedge(), Scripted("ok")
+    kernel = Kernel.of(hedge, provider)
+    failed = []
+
+    async def many():
+        for _ in range(150):
+            await kernel.acompletion("scripted/m", ASK, hedge_delay_ms="p99")
+
+    def run():
+        try:
+            asyncio.run(many())
+        except Exception as error:  # noqa: BLE001  # the test looks at it
+            failed.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not failed

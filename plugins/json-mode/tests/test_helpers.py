@@ -93,7 +93,7 @@ def _hedged(base, **more):
 def test_a_healthy_host_is_asked_once(endpoint):
     """The other forms stay at home."""
     base = endpoint.url("json1")
-    response = _hedged(base)
+    response = _hedged(base, hedge_delay_ms=5000)
     assert json.loads(response.choices[0].message.get("content", ""))["a"] == 1
     assert len(endpoint.requests_to(base)) == 1
 
@@ -132,3 +132,21 @@ def test_another_failure_is_no_reason_for_another_form(endpoint):
     with pytest.raises(scillm.NotFoundError):
         _hedged(base, hedge_delay_ms=5000)
     assert len(endpoint.requests_to(base)) == 1
+
+
+def test_what_is_refused_for_its_fence_is_kept_as_it_came(endpoint):
+    """Strictly: the raw text, fence and all."""
+    fenced = '```json\n{"a": 1}\n```'
+    with pytest.raises(InvalidJSON, match="not JSON alone") as info:
+        _strict(endpoint.url("echo"), fenced, sanitize=False)
+    assert fenced in info.value.raw
+
+
+def test_what_cannot_be_done_is_told_before_anything_is_sent(endpoint):
+    """A stream that would have to be taken back, a form of the key that there is not."""
+    base = endpoint.url("json1-id9")
+    with pytest.raises(scillm.BadRequestError, match="stream"):
+        _strict(base, stream=True)
+    with pytest.raises(scillm.BadRequestError, match="'Bearer'; there are bearer"):
+        _hedged(base, variants=["Bearer"])
+    assert not endpoint.requests_to(base)

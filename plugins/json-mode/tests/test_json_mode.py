@@ -244,3 +244,94 @@ def test_async_gives_the_same(scillm_kernel, wire):
         )
     )
     assert response.text == '{"a": 1}'
+
+
+@attrs.frozen
+class Tree:
+    name: str
+    children: list[Tree]
+
+
+@attrs.frozen
+class Wood:
+    trees: dict[str, Tree]
+    size: tuple[int, str]
+    made: str = attrs.field(init=False, default="here")
+
+
+def test_a_class_that_holds_itself_makes_a_schema(ask, wire):
+    """At the root and further down; its instances are made of it."""
+    wire.reply(answer('{"name": "a", "children": [{"name": "b", "children": []}]}'))
+    response = ask(response_format=Tree)
+    assert response.parsed == Tree("a", [Tree("b", [])])
+
+    wire.answers.clear()
+    wire.reply(answer('{"trees": {"x": {"name": "a", "children": []}}, "size": [1, "m"]}'))
+    response = ask(response_format=Wood)
+    assert response.parsed == Wood({"x": Tree("a", [])}, (1, "m"))
+    schema = wire.sent[-1].body["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["trees"]["additionalProperties"] == {"$ref": "#/$defs/Tree"}
+    assert "made" not in schema["properties"]
+
+
+def test_what_a_class_that_holds_itself_does_not_allow_is_told(ask, wire):
+    """However deep it lies."""
+    wire.reply(answer('{"name": "a", "children": [{"name": 1, "children": []}]}'))
+    with pytest.raises(InvalidJSON, match=r"\['children'\]\[0\]\['name'\]"):
+        ask(response_format=Tree)
+
+
+def test_none_leaves_cleaning_to_the_environment(ask, wire, monkeypatch):
+    """It is not a no."""
+    wire.reply(answer(FENCED))
+    monkeypatch.setenv("SCILLM_JSON_SANITIZE", "1")
+    response = ask(response_format=OBJECT, auto_json_sanitize=None)
+    assert response.choices[0].message.content == '{"a": 1}'
+
+
+def test_a_cleaned_answer_keeps_what_came(ask, wire):
+    """So that it can be looked at again."""
+    wire.reply(answer(FENCED))
+    response = ask(response_format=OBJECT, auto_json_sanitize=True)
+    assert list(response.additional_kwargs["json"]["json_raw"]) == [FENCED]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"const": float("nan")},
+        {"$ref": "http://127.0.0.1:9/x.json"},
+        {"$ref": "file:///etc/passwd"},
+        {"type": "objekt"},
+        {"pattern": "("},
+        {"enum": {1}},
+        5,
+    ],
+    ids=str,
+)
+def test_a_schema_that_cannot_be_used_is_told(ask, wire, schema):
+    """It is the caller's mistake, and nothing is fetched for it."""
+    wire.reply(answer('{"a": 1}'))
+    with pytest.raises(BadRequestError):
+        ask(json_schema=schema)
+
+
+@pytest.mark.parametrize(
+    ("content", "schema"),
+    [
+        (f'{{"s": "{"a" * 60}!"}}', {"properties": {"s": {"pattern": "^(a+)+$"}}}),
+        (f'{{"s": "{"a" * 60}!"}}', {"properties": {"s": {"pattern": "^(?=(a+)+$).*"}}}),
+        ('{"s": "\\ud800"}', {"properties": {"s": {"maxLength": 0}}}),
+        (f'{{"s": "{"a" * 9000}"}}', {"properties": {"s": {"type": "integer"}}}),
+    ],
+    ids=["evil pattern", "evil look ahead", "half a pair of surrogates", "long value"],
+)
+def test_a_hostile_answer_is_held_against_its_schema_in_little_time_and_words(
+    ask, wire, content, schema
+):
+    """It is the answer's fault, and told in a bounded message."""
+    wire.reply(answer(content))
+    with pytest.raises(InvalidJSON) as info:
+        ask(json_schema=schema)
+    assert len(str(info.value)) < 1000
+    assert info.value.raw == content

@@ -64,3 +64,26 @@ def test_json_is_parsed_and_written_strictly():
     assert json_utils.json_serialize({"p": Path("/a")}, handle_paths=True) == '{"p": "/a"}'
     with pytest.raises(ValueError, match="JSON compliant"):
         json_utils.json_serialize([float("nan")])
+
+
+def test_a_line_separator_within_a_text_ends_no_line(tmp_path):
+    """It may stand in a JSON text as it is; a carriage return at the end is space."""
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes('{"a": "x\u2028y\x85z"}\r\n\r\n{"a": 2}\n'.encode())
+    assert json_utils.load_jsonl(path) == [{"a": "x\u2028y\x85z"}, {"a": 2}]
+
+
+def test_a_saved_file_is_as_readable_as_any_other(tmp_path):
+    """It is not for its writer alone; nothing is left if it cannot be written."""
+    (tmp_path / "plain").write_text("x")
+    json_utils.save_json_to_file({"a": 1}, tmp_path / "a.json")
+    assert (tmp_path / "a.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    with pytest.raises(ValueError, match="surrogates"):
+        json_utils.save_json_to_file({"a": "\ud800"}, tmp_path / "b.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "plain"]
+
+
+def test_what_is_nested_too_deeply_is_a_value_error():
+    """As all that is not JSON."""
+    with pytest.raises(ValueError, match="too deeply"):
+        json_utils.parse_json("[" * 100_000)

@@ -134,6 +134,41 @@ def test_any_object_is_found_in_a_fence_after_reasoning(value, words):
     assert read(wrapped).value == value
 
 
+NASTY = st.sampled_from(
+    ["```", "<think>", "</think>", '{"a": 1}', "[1]", "it's", "// no", ":", ","]
+)
+NESTED = st.dictionaries(
+    NASTY | st.text(max_size=3),
+    st.recursive(
+        NASTY | st.integers(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NASTY, inner, max_size=3),
+        max_leaves=8,
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(NESTED, st.floats(0, 1), st.sampled_from([None, 1]))
+def test_whatever_is_cut_anywhere_is_told_or_refused(value, share, indent):
+    """What is left of it is never taken for an answer, whatever its strings look like."""
+    text = json.dumps({"root": value}, indent=indent)
+    try:
+        reading = read(text[: int(len(text) * share)])
+    except NotJSON:
+        return
+    assert reading.is_cut or reading.value == {"root": value}
+    assert reading.how == ("repaired" if reading.is_cut else "clean")
+
+
+@given(NESTED, st.sampled_from(["%s", "<think>{hm}</think>%s", "Sure: %s ok?", "```json\n%s\n```"]))
+def test_strings_that_look_like_marks_are_strings(value, around):
+    """Fences, tags and brackets within them mean nothing."""
+    reading = read(around.replace("%s", json.dumps({"root": value}, indent=1)))
+    assert reading.value == {"root": value}
+    assert reading.how != "repaired"
+
+
 @given(st.text(max_size=200))
 def test_no_text_breaks_it(text):
     """It is read or it is not."""

@@ -141,6 +141,68 @@ def test_calls_a_minute_are_counted_in_any_minute(run, wire, monkeypatch):
     assert left[6] == pytest.approx(120, abs=0.2)
 
 
+def test_waiting_for_the_second_does_not_use_up_the_minute(run, wire, monkeypatch):
+    """Ten calls a minute, one a second: ten leave in ten seconds, and the eleventh a minute on."""
+    monkeypatch.setenv("SCILLM_RATE_LIMIT_RPM", "10")
+    monkeypatch.setenv("SCILLM_RATE_LIMIT_QPS", "1")
+    wire.reply(answer())
+    _, left = run(12)
+    assert left[:10] == pytest.approx(range(10), abs=0.1)
+    assert left[10:] == pytest.approx([60, 61], abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ((2, 1000), 2, 0.5),  # the minute adds nothing
+        ((1000, 60), 61, 60),  # the second adds nothing
+        ((0.01, 5), 2, 100),  # slower than a minute
+        ((2.5, 1), 2, 60),
+        ((1 / 60, 1), 2, 60),  # the same twice
+    ],
+)
+def test_any_two_limits_hold_together(run, wire, monkeypatch, case):
+    """Also where one implies the other."""
+    limits, so_many, in_s = case
+    monkeypatch.setenv("SCILLM_RATE_LIMIT_QPS", str(limits[0]))
+    monkeypatch.setenv("SCILLM_RATE_LIMIT_RPM", str(limits[1]))
+    wire.reply(answer())
+    _, left = run(so_many)
+    assert left[-1] == pytest.approx(in_s, rel=0.02)
+
+
+def test_a_429_while_a_turn_is_taken_keeps_the_call_back(clock, monkeypatch):
+    """Even if the turn itself was free: it was looked for before the 429 came."""
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+
+    class Meanwhile(RedisStore):
+        async def run(self, work, default):
+            place._cool_until_s = clock.now_s + 120
+            return default
+
+    place = Place("http://g", Meanwhile(), clock)
+    assert asyncio.run(place.wait_s(Limits(per_second=1), 0)) == 120
+
+
+def test_a_stream_that_is_left_is_closed_at_once(scillm_kernel, wire, monkeypatch):
+    """Not when the garbage is collected."""
+    monkeypatch.setenv("SCILLM_RATE_LIMIT_QPS", "1000")
+    pacing = Pacing()
+    wire.reply(answer())
+    kept = []
+
+    async def main():
+        kernel = scillm_kernel(pacing, scillm_openai_like)
+        sent = pacing._sent
+        pacing._sent = lambda *arguments: kept.append(sent(*arguments)) or kept[-1]
+        ask = {"custom_llm_provider": "openai_like", "api_base": "http://g", "api_key": "k"}
+        stream = await kernel.acompletion("m", ASK, stream=True, **ask)
+        await stream.aclose()
+        return wire.closed
+
+    assert asyncio.run(main()) == 1
+
+
 def test_tokens_a_minute_are_estimated_and_then_counted(run, wire, clock, monkeypatch):
     """An estimate lets the first two go; what they cost in truth keeps the third."""
     monkeypatch.setenv("SCILLM_RATE_LIMIT_TPM", "100")
@@ -181,6 +243,17 @@ def test_a_cooldown_is_as_long_as_the_host_asks_and_never_shortened(run, wire, m
     asyncio.run(place.cool(200))
     asyncio.run(place.cool(5))
     assert asyncio.run(place.wait_s(Limits(cooldown_s=5), 0)) == 200
+
+
+@pytest.mark.parametrize("asked", [{"retry_after_ms": "inf"}, {"retry_after": "99999999"}], ids=str)
+def test_a_host_that_asks_for_years_gets_an_hour(run, wire, monkeypatch, asked):
+    """It would hold up every call to it for ever."""
+    monkeypatch.setenv("SCILLM_COOLDOWN_429_S", "5")
+    wire.fail(429, **asked).reply(answer())
+    run(1)
+    answers, _ = run(1, timeout=5)
+    assert isinstance(answers[0], Timeout)
+    assert "wait 3600.0 s more" in str(answers[0])
 
 
 def test_a_wait_beyond_the_timeout_is_told_at_once(run, wire, clock, monkeypatch):

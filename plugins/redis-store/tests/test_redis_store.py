@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import socket
 import threading
+import time
 
 import pytest
 
@@ -113,3 +115,121 @@ def test_the_rests_grow_to_half_a_minute(clock, caplog):
     assert rests == [1, 2, 4, 8, 16, 30, 30]
     assert len(caplog.records) == 1
     assert "hush" not in caplog.text + repr(vars(store))
+
+
+def test_many_that_fail_at_once_make_one_rest(clock, caplog):
+    """Not one that is as long as if it had been away for half a minute."""
+    store = RedisStore(url="redis://127.0.0.1:1/0", clock=clock)
+
+    async def main():
+        await asyncio.gather(*(store.run(_count, default=0) for _ in range(20)))
+
+    asyncio.run(main())
+    assert store._until_s - clock.now_s == 1
+    assert len(caplog.records) == 1
+
+
+def test_after_a_rest_one_looks_whether_it_is_back(clock):
+    """While it does, the others go on without; a hanging Redis holds up one of them."""
+    store = RedisStore(url="redis://127.0.0.1:1/0", clock=clock)
+    asyncio.run(store.run(_count, default=0))
+    clock.now_s += 1
+    asked = []
+
+    async def main():
+        answer, begun = asyncio.Event(), asyncio.Event()
+
+        async def slow(redis):
+            asked.append(1)
+            begun.set()
+            await answer.wait()
+            return 7
+
+        first = asyncio.ensure_future(store.run(slow, default=0))
+        await begun.wait()
+        assert await asyncio.gather(*(store.run(slow, default=0) for _ in range(5))) == [0] * 5
+        answer.set()
+        assert await first == 7
+        assert await store.run(slow, default=0) == 7
+
+        first = asyncio.ensure_future(store.run(_forever, default=0))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert await store.run(slow, default=0) == 7
+
+    asyncio.run(main())
+    assert len(asked) == 3
+
+
+async def _forever(redis):
+    await asyncio.Event().wait()
+
+
+def test_a_redis_that_is_full_is_still_read(redis_server, clock, caplog):
+    """It refuses to keep more: one warning, whatever is tried, and no rest."""
+    store = RedisStore(url=redis_server.url, clock=clock)
+
+    async def main():
+        await store.run(lambda redis: redis.set("a", "1"), default=None)
+        await store.run(lambda redis: redis.config_set("maxmemory", "1"), default=None)
+        for _ in range(3):
+            assert await store.run(lambda redis: redis.set("b", "2"), default="no") == "no"
+            assert await store.run(lambda redis: redis.get("a"), default=None) == b"1"
+        await store.aclose()
+
+    asyncio.run(main())
+    assert not store.is_resting
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "OutOfMemory" in caplog.text
+
+
+def test_a_redis_that_was_restarted_between_two_calls_is_no_loss(redis_server, caplog):
+    """The connections that it forgot are opened anew."""
+    store = RedisStore(url=redis_server.url)
+
+    async def main():
+        assert await store.run(_count, default=-1) == 1
+        redis_server.kill()
+        redis_server.start()
+        assert await store.run(_count, default=-1) == 1
+        await store.aclose()
+
+    asyncio.run(main())
+    assert not caplog.records
+
+
+def test_a_command_that_is_cancelled_does_not_mix_up_the_next(redis_server):
+    """Its answer is not taken for that of another."""
+    store = RedisStore(url=redis_server.url)
+
+    async def main():
+        for number in range(40):
+            await store.run(lambda redis, n=number: redis.set(f"k{n}", n), default=None)
+        for steps in range(40):
+            task = asyncio.ensure_future(store.run(lambda redis: redis.get("k1"), default=None))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert await store.run(lambda redis: redis.get("k7"), default=None) == b"7"
+        left = len(asyncio.all_tasks())
+        await store.aclose()
+        return left
+
+    assert asyncio.run(main()) == 1
+
+
+@pytest.mark.slow
+def test_a_redis_that_accepts_and_never_answers_counts_as_away(monkeypatch, caplog):
+    """After its time, with one warning that does not hold the password."""
+    monkeypatch.setattr("scillm_redis_store.store.ANSWER_S", 0.2)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        store = RedisStore(url=f"redis://:p%40ss-word@127.0.0.1:{silent.getsockname()[1]}/0")
+        assert asyncio.run(store.run(_count, default=-1)) == -1
+    assert store._until_s - time.monotonic() > 5  # to look again costs time, too
+    assert len(caplog.records) == 1
+    assert "p@ss-word" not in caplog.text
+    assert "p%40ss-word" not in caplog.text

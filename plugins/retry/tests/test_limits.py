@@ -392,3 +392,17 @@ def _probed(longest, error=None, *, fails=0, hangs=False):
 
 def _hi(kernel, model="probe/m", **arguments):
     return kernel.acompletion(model, [{"role": "user", "content": "hi"}], **arguments)
+
+
+def test_a_budget_that_is_over_at_once_cancels_nothing_but_the_attempt(kernel, wire, ok):
+    """An answer that needed no wait is given, and the caller's next wait is left alone."""
+    wire.reply(ok)
+
+    async def main():
+        messages = [{"role": "user", "content": "hi"}]
+        ask = {"api_key": "sk-1", "retry_time_budget_s": 1e-12}
+        answer = await kernel.acompletion("openai/m", messages, **ask)
+        await asyncio.sleep(0.001)
+        return answer.text
+
+    assert asyncio.run(main()) == "ok"

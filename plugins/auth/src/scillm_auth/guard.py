@@ -6,9 +6,18 @@ import re
 
 from scillm import BadRequestError, Request, Secret
 
-HEADERS = ("authorization", "x-api-key")
+HEADERS = ("authorization", "x-api-key", "api-key")
+# `Digest username="x"`: a scheme of its own, whose parameters are nobody's key.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9-]*[ \t]+(?=\S)")
+_BEARER = re.compile(r"Bearer[ \t]", re.IGNORECASE)
 _MISTAKES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"""^\s*["'].*|.*["']\s*$""", re.DOTALL), "is in quotes: leave them out"),
+    (
+        re.compile(
+            r"""^\s*["'\u201c\u201d\u2018\u2019`].*|.*["'\u201c\u201d\u2018\u2019`]\s*$""",
+            re.DOTALL,
+        ),
+        "is in quotes: leave them out",
+    ),
     (
         re.compile(r"^\s*(export\s+)?[A-Za-z_][A-Za-z0-9_]*=.*[^=]", re.DOTALL),
         "looks like NAME=value: give the value alone",
@@ -30,8 +39,8 @@ def check(request: Request) -> None:
         if value is None:
             continue
         text = value.reveal() if isinstance(value, Secret) else value
-        key = text[7:] if header == "authorization" and text[:7] == "Bearer " else text
-        if key.isalnum() or (mistake := _mistake(key, header)) is None:
+        key = _key(text) if header == "authorization" else text
+        if key is None or key.isalnum() or (mistake := _mistake(key)) is None:
             continue
         raise BadRequestError(
             f"the key in {header!r} {mistake}. It was not sent; check the argument or variable "
@@ -41,8 +50,12 @@ def check(request: Request) -> None:
         )
 
 
-def _mistake(key: str, header: str) -> str | None:
-    for pattern, said in _MISTAKES:
-        if pattern.match(key) and not (header == "authorization" and key.startswith("Basic ")):
-            return said
-    return None
+def _key(text: str) -> str | None:
+    """Return the key in an Authorization header; None for a scheme that is not ours to judge."""
+    if bearer := _BEARER.match(text):
+        return text[bearer.end() :]
+    return None if _SCHEME.match(text) and not text.lower().startswith("export ") else text
+
+
+def _mistake(key: str) -> str | None:
+    return next((said for pattern, said in _MISTAKES if pattern.match(key)), None)

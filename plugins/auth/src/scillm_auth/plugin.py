@@ -29,6 +29,7 @@ BEARER, X_API_KEY, RAW, NONE = "bearer", "x-api-key", "raw", "none"
 REMEMBERED_S = 300.0
 MOST_REMEMBERED = 1024
 _WRITTEN = ("authorization", "x-api-key")  # where a caller may write a key of either style
+_NOT_FOR_KEYS = frozenset({NONE, "accept", "connection", "content-length", "content-type", "host"})
 OTHER = {BEARER: X_API_KEY, X_API_KEY: BEARER}
 
 STYLE = Setting(
@@ -90,7 +91,7 @@ class Auth:
         if found is None:
             return inner
         written, key = found
-        style = STYLE.value(call) or "auto"
+        style = _style(call, request)
         if style != "auto":
             is_written = any(name in call.headers for name in _WRITTEN)
             return inner if is_written else _always(style, key, inner)
@@ -99,7 +100,8 @@ class Auth:
     def _learning(self, written: str, key: str, inner: Sender) -> Sender:
         async def send(request: Request) -> AsyncGenerator[Event, None]:
             place = _place(request, key)
-            style = self._styles.get(place, written)
+            with self._lock:
+                style = self._styles.get(place, written)
             is_hopeless = style == NONE
             style = written if is_hopeless else style
             is_begun = False
@@ -171,6 +173,27 @@ def _text(value: str | Secret) -> str:
     return value.reveal() if isinstance(value, Secret) else value
 
 
+def _style(call: Call, request: Request) -> str:
+    """Return the style that is asked for, in small letters.
+
+    Raises:
+        BadRequestError: It is none, and no name of a header.
+    """
+    given = STYLE.value(call)
+    style = given.strip().lower() if isinstance(given, str) else given
+    if style is None or style == "":
+        return "auto"
+    is_name = isinstance(style, str) and style.isascii() and style.replace("-", "").isalnum()
+    if is_name and style not in _NOT_FOR_KEYS:
+        return style
+    raise BadRequestError(
+        f"auth_style={given!r:.40} is no style: "
+        "give auto, bearer, x-api-key, raw, or a header's name",
+        llm_provider=request.route.provider,
+        model=request.route.model,
+    )
+
+
 def _always(style: str, key: str, inner: Sender) -> Sender:
     return lambda request: inner(_styled(request, style, key))
 
@@ -181,15 +204,8 @@ def _styled(request: Request, style: str, key: str) -> Request:
     headers = {name: value for name, value in request.headers.items() if name != "authorization"}
     if style == RAW:
         headers["authorization"] = Secret(key)
-    elif style.replace("-", "").isalnum():
-        headers[style.lower()] = Secret(key)
     else:
-        raise BadRequestError(
-            f"auth_style={style!r} is no style: "
-            "give auto, bearer, x-api-key, raw, or a header's name",
-            llm_provider=request.route.provider,
-            model=request.route.model,
-        )
+        headers[style] = Secret(key)
     return evolve(request, headers=headers)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import scillm
 from scillm import ScillmError, Secret
+from scillm_cache.disk import Disk
 from scillm_cache.plugin import BYTES, DISABLE, LEGACY_DISABLE, Caching, Config
-from scillm_cache.stores import Disk, Memory, Shared, Store
+from scillm_cache.stores import Memory, Shared, Store
 from scillm_redis_store import RedisStore
 from scillm_redis_store.store import DB, HOST, PASSWORD, PORT, URL
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,24 @@ VERSION = 1
 KINDS: Mapping[str, type[Answer]] = {
     kind.__name__: kind for kind in (Response, EmbeddingResponse, ModelList)
 }
+_NO_END = (None, "", "error")
 _OF_THE_WAY = ("stream", "stream_options")  # how an answer comes, not what it is
+# Where the order of names is told to the model, and may change what it says.
+_ORDERED = frozenset({"tools", "functions", "response_format"})
+# Headers that say who asks, or tell one request from another, and nothing of the answer.
+_NO_MATTER = frozenset(
+    {
+        *("accept", "accept-encoding", "connection", "content-length", "content-type", "host"),
+        *("user-agent", "date", "traceparent", "tracestate", "baggage", "idempotency-key"),
+    }
+)
+_NO_MATTER_WORDS = re.compile(
+    r"auth|key|token|secret|cookie|session|password|credential|signature|trace|request-?id"
+    r"|correlation|stainless|span"
+)
+_IN_ADDRESS = re.compile(
+    r"([?&][^=&\s]*(?:key|token|secret|sig|auth|password)[^=&\s]*=)[^&#\s]*", re.IGNORECASE
+)
 
 
 def shape_of(request: Request, *, is_whole: bool = True) -> dict[str, Any]:
@@ -27,18 +45,58 @@ def shape_of(request: Request, *, is_whole: bool = True) -> dict[str, Any]:
         body = {name: value for name, value in body.items() if name not in _OF_THE_WAY}
     return {
         "provider": request.route.provider,
-        "base_url": request.route.base_url,
+        "base_url": without_keys(request.route.base_url),
         "model": request.route.model,
         "method": request.method,
-        "url": request.url,
+        "url": without_keys(request.url),
         "body": body,
+    }
+
+
+def without_keys(text: str) -> str:
+    """Return a text without the keys that addresses in it hold in their query."""
+    return _IN_ADDRESS.sub(r"\1***", text)
+
+
+def key_of(request: Request) -> str:
+    """Return the key of an answer: the digest of its request, and of headers that matter."""
+    shape = shape_of(request)
+    if headers := headers_of(request):
+        shape["headers"] = headers
+    return digest(shape)
+
+
+def headers_of(request: Request) -> dict[str, str]:
+    """Return the headers that may change the answer; none that holds a secret."""
+    return {
+        name: value
+        for name, value in sorted(request.headers.items())
+        if isinstance(value, str) and name not in _NO_MATTER and not _NO_MATTER_WORDS.search(name)
     }
 
 
 def digest(shape: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a shape, in hexadecimal."""
-    text = json.dumps(shape, sort_keys=True, ensure_ascii=False, default=repr)
+    body = shape["body"]
+    if isinstance(body, Mapping):
+        parts = {str(n): _text(v, is_sorted=n not in _ORDERED) for n, v in body.items()}
+        shape = {**shape, "body": parts}
+    text = _text(shape, is_sorted=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _text(value: Any, *, is_sorted: bool) -> str:
+    """Return JSON in which equal numbers are equal texts."""
+    return json.dumps(_even(value, is_sorted=is_sorted), ensure_ascii=False, default=repr)
+
+
+def _even(value: Any, *, is_sorted: bool) -> Any:
+    if isinstance(value, Mapping):
+        items = ((str(name), _even(each, is_sorted=is_sorted)) for name, each in value.items())
+        return dict(sorted(items, key=lambda item: item[0]) if is_sorted else items)
+    if isinstance(value, (list, tuple)):
+        return [_even(each, is_sorted=is_sorted) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @frozen
@@ -64,7 +122,7 @@ def is_complete(answer: Answer) -> bool:
     if not isinstance(answer, Response):
         return type(answer).__name__ in KINDS
     choices = answer.choices or ()
-    return bool(choices) and all(choice.finish_reason for choice in choices)
+    return bool(choices) and all(choice.finish_reason not in _NO_END for choice in choices)
 
 
 def written(answer: Answer) -> str:
@@ -73,7 +131,17 @@ def written(answer: Answer) -> str:
     route = answer.served_by
     where = [route.provider, route.model, route.base_url] if route else None
     kept = {"v": VERSION, "kind": type(answer).__name__, "at": time.time(), "route": where}
-    return json.dumps({**kept, "raw": raw}, ensure_ascii=False, separators=(",", ":"))
+    return encodable({**kept, "raw": raw}, separators=(",", ":"))
+
+
+def encodable(value: Any, **options: Any) -> str:
+    """Return JSON text that can be encoded, whatever its strings hold."""
+    text = json.dumps(value, ensure_ascii=False, **options)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates
+        return json.dumps(value, **options)
+    return text
 
 
 def read(text: str) -> Entry | None:
@@ -85,6 +153,7 @@ def read(text: str) -> Entry | None:
             return None
         where = kept["route"]
         route = Route(provider=where[0], model=where[1], base_url=where[2]) if where else None
-        return Entry(kind(raw, route), at_s)
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        answer = kind(raw, route)
+        return Entry(answer, at_s) if is_complete(answer) else None
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None

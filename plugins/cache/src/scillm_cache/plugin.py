@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-import logging
+import math
 import threading
+import time
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from scillm import BadRequestError, Fold, Request, Setting, hookimpl
+from scillm import BadRequestError, Fold, Request, Setting, Timeout, hookimpl
 from scillm.settings import boolean, variable
-from scillm_cache.entries import Entry, digest, is_complete, read, shape_of, written
-from scillm_cache.stores import MOST_BYTES, Disk, Memory, Shared, Store
+from scillm_cache.disk import Disk
+from scillm_cache.entries import Entry, is_complete, key_of, read, written
+from scillm_cache.flights import Flight, Flights
+from scillm_cache.stores import MOST_BYTES, Memory, Shared, Store
 from scillm_redis_store import SETTINGS as REDIS_SETTINGS
 from scillm_redis_store import RedisStore
 
 if TYPE_CHECKING:
     from scillm import Call, Event, Sender
 
-LOG = logging.getLogger("scillm.cache")
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError("expected seconds, greater than 0")
+    return value
+
+
+def _bytes(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError("expected bytes, 0 or more")
+    return value
+
 
 CACHE: Setting[Any] = Setting(
     name="CACHE",
@@ -30,7 +44,7 @@ CACHE: Setting[Any] = Setting(
     read=boolean,
     option="cache",
     help="whether answers are kept and given again; an argument may also be a mapping with "
-    "no-cache, no-store, ttl, s-maxage, namespace",
+    "no-cache, no-store, use-cache, ttl, s-maxage, namespace",
 )
 CACHING: Setting[Any] = Setting(
     name="CACHING", default=None, option="caching", help="another name of cache; only an argument"
@@ -48,13 +62,13 @@ RUN_ID: Setting[str | None] = Setting(
     name="RUN_ID", default=None, prefix="", help="a run, whose answers are its own"
 )
 TTL_S = Setting(
-    name="CACHE_TTL_SEC", default=3 * 86400.0, read=float, help="seconds that an answer is kept"
+    name="CACHE_TTL_SEC", default=3 * 86400.0, read=_positive, help="seconds that an answer is kept"
 )
 FOLDER: Setting[str | None] = Setting(
     name="CACHE_DIR", default=None, help="folder for answers on disk; unset, Redis or memory"
 )
 BYTES = Setting(
-    name="CACHE_MAX_BYTES", default=MOST_BYTES, read=int, help="bytes of answers kept in memory"
+    name="CACHE_MAX_BYTES", default=MOST_BYTES, read=_bytes, help="bytes of answers kept in memory"
 )
 SETTINGS: tuple[Setting[Any], ...] = (
     CACHE,
@@ -68,7 +82,6 @@ SETTINGS: tuple[Setting[Any], ...] = (
     BYTES,
     *REDIS_SETTINGS,
 )
-Flight = concurrent.futures.Future[str | None]
 _WORDS = frozenset({"no-cache", "no-store", "ttl", "s-maxage", "namespace", "use-cache"})
 
 
@@ -106,9 +119,9 @@ class Caching:
 
     def __init__(self) -> None:
         self.config: Config | None = None
-        self._made: dict[str, Store] = {}
+        self._made: dict[tuple[str, str], Store] = {}
         self._former: list[Store] = []
-        self._flights: dict[str, Flight] = {}
+        self._flights = Flights()
         self._lock = threading.Lock()
 
     @hookimpl(wrapper=True)
@@ -138,17 +151,22 @@ class Caching:
             await store.aclose()
 
     def _wish(self, call: Call) -> _Wish | None:
-        asked = call.options.get("cache", call.options.get("caching"))
+        asked = call.options.get("cache")
+        asked = call.options.get("caching") if asked is None else asked
         if asked is None:
             asked = self.config is not None or CACHE.value()
-        if asked is False or DISABLE.value() or LEGACY_DISABLE.value():
+        if asked is False or _is_switched_off(asked) or DISABLE.value() or LEGACY_DISABLE.value():
             return None
         return _Wish() if asked is True else _read_wish(asked)
 
     def _cached(self, inner: Sender, wish: _Wish) -> Sender:
+        ttl_s = self._ttl_s(wish)  # a variable that is wrong is told before anything is sent
+
         async def send(request: Request) -> AsyncGenerator[Event, None]:
             store, key = self._store(), self._key(request, wish)
-            known, flight = await self._known(store, key, wish) if wish.reads else (None, None)
+            known, flight = (None, None)
+            if wish.reads:
+                known, flight = await self._known(store, key, wish, request)
             if known is not None:
                 yield known
                 return
@@ -158,57 +176,48 @@ class Caching:
                 async with aclosing(inner(request)) as events:
                     async for event in events:
                         folding.add(event)
-                        yield event
+                        with flight.handed_over() if flight else nullcontext():
+                            yield event
                 text = _kept(folding)
                 if text is not None and wish.writes:
-                    await store.put(key, text, self._ttl_s(wish))
+                    await store.put(key, text, ttl_s)
             finally:
                 if flight is not None:
-                    self._land(key, flight, text)
+                    self._flights.land(key, flight, text)
 
         return send
 
     async def _known(
-        self, store: Store, key: str, wish: _Wish
+        self, store: Store, key: str, wish: _Wish, request: Request
     ) -> tuple[Event | None, Flight | None]:
         """Return the answer, if it is kept or about to come; else the flight that begins here."""
+        total_s = request.timeouts.total_s
+        until_s = None if total_s is None else time.monotonic() + total_s
         while True:
             if (hit := _hit(await store.get(key), wish)) is not None:
                 return _noted(hit, store.name), None
-            flight, is_mine = self._flight(key)
+            flight, is_mine = self._flights.join(key)
             if is_mine:
                 return None, flight
-            # Shielded: one who stops waiting must not end the flight of the others.
-            told = await asyncio.shield(asyncio.wrap_future(flight))
+            try:
+                told = await flight.landed(None if until_s is None else until_s - time.monotonic())
+            except TimeoutError as error:
+                raise _late(request, str(error)) from None
             if (hit := _hit(told, wish)) is not None:
                 return _noted(hit, "in flight"), None
-
-    def _flight(self, key: str) -> tuple[Flight, bool]:
-        """Return the flight of a key, and whether it begins here."""
-        with self._lock:
-            flight = self._flights.get(key)
-            if flight is not None:
-                return flight, False
-            flight = self._flights[key] = concurrent.futures.Future()
-            return flight, True
-
-    def _land(self, key: str, flight: Flight, text: str | None) -> None:
-        """Tell those who wait; without an answer they try for themselves, one after another."""
-        with self._lock:
-            self._flights.pop(key, None)
-        flight.set_result(text)
 
     def _store(self) -> Store:
         if self.config is not None:
             return self.config.store
         folder = FOLDER.value()
         redis = None if folder else RedisStore("scillm.cache")
-        name = folder or ("redis" if redis is not None and redis.is_configured else "memory")
+        is_shared = redis is not None and redis.is_configured
+        name = ("disk", folder) if folder else ("redis" if is_shared else "memory", "")
         with self._lock:
             if name not in self._made:
                 if folder:
                     self._made[name] = Disk(folder)
-                elif redis is not None and redis.is_configured:
+                elif redis is not None and is_shared:
                     self._made[name] = Shared(redis, Memory(BYTES.value()))
                 else:
                     self._made[name] = Memory(BYTES.value())
@@ -216,13 +225,23 @@ class Caching:
 
     def _key(self, request: Request, wish: _Wish) -> str:
         given = wish.namespace or (self.config.namespace if self.config else None)
-        return f"{given or namespace()}:{digest(shape_of(request))}"
+        return f"{given or namespace()}:{key_of(request)}"
 
     def _ttl_s(self, wish: _Wish) -> float:
         if wish.ttl_s is not None:
             return wish.ttl_s
         given = self.config.ttl_s if self.config else None
         return TTL_S.value() if given is None else given
+
+
+def _late(request: Request, said: str) -> Timeout:
+    route = request.route
+    return Timeout(
+        f"{route.provider}/{route.model}: {said} within the {request.timeouts.total_s:g} s of this "
+        "call; allow more time, or cache={'no-cache': True} to ask by itself",
+        llm_provider=route.provider,
+        model=route.model,
+    )
 
 
 def namespace() -> str:
@@ -233,18 +252,33 @@ def namespace() -> str:
     return f"run:{run}" if run else "scillm"
 
 
+def _is_switched_off(asked: Any) -> bool:
+    return isinstance(asked, Mapping) and asked.get("use-cache") is False
+
+
 def _read_wish(asked: Any) -> _Wish:
     if not isinstance(asked, Mapping):
         raise BadRequestError(f"cache={asked!r:.80} is neither true, false nor a mapping")
     if unknown := sorted(set(asked) - _WORDS):
         raise BadRequestError(f"cache has {unknown[0]!r}; there are {', '.join(sorted(_WORDS))}")
+    ttl_s, namespace = _seconds(asked, "ttl"), asked.get("namespace")
+    if namespace is not None and not isinstance(namespace, str):
+        raise BadRequestError(f"cache has namespace={namespace!r:.40}, which is no text")
     return _Wish(
         reads=not asked.get("no-cache"),
-        writes=not asked.get("no-store"),
-        ttl_s=asked.get("ttl"),
-        freshest_s=asked.get("s-maxage"),
-        namespace=asked.get("namespace"),
+        writes=not asked.get("no-store") and ttl_s != 0,
+        ttl_s=ttl_s,
+        freshest_s=_seconds(asked, "s-maxage", -math.inf),
+        namespace=namespace,
     )
+
+
+def _seconds(asked: Mapping[str, Any], name: str, least: float = 0) -> float | None:
+    value = asked.get(name)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is None or (is_number and least <= value < math.inf):
+        return value
+    raise BadRequestError(f"cache has {name}={value!r:.40}, which is no number of seconds")
 
 
 def _hit(text: str | None, wish: _Wish) -> Entry | None:
@@ -255,8 +289,12 @@ def _hit(text: str | None, wish: _Wish) -> Entry | None:
 
 
 def _kept(folding: Fold) -> str | None:
-    answer = folding.answer()
-    return written(answer) if is_complete(answer) else None
+    """Return an answer as text to keep; None if it is none to keep, or cannot be written."""
+    try:
+        answer = folding.answer()
+        return written(answer) if is_complete(answer) else None
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _noted(hit: Entry, backend: str) -> Event:

@@ -5,29 +5,15 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
-import os
-import tempfile
 import threading
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scillm import (
-    APIError,
-    Chunk,
-    EmbeddingResponse,
-    Failure,
-    FailureKind,
-    ModelList,
-    Request,
-    Response,
-    Route,
-    Setting,
-    errors,
-    hookimpl,
-)
-from scillm_cache.entries import VERSION, digest, shape_of
+from scillm import APIError, BadRequestError, FailureKind, Request, Setting, hookimpl
+from scillm_cache.entries import digest, shape_of
+from scillm_cache.tapes import Tape, path_of, read, write
 
 if TYPE_CHECKING:
     from scillm import Event, Sender
@@ -38,7 +24,6 @@ RECORD: Setting[str | None] = Setting(
 REPLAY: Setting[str | None] = Setting(
     name="REPLAY", default=None, help="folder from which every answer is taken; nothing is sent"
 )
-_KINDS = {kind.__name__: kind for kind in (Chunk, Response, EmbeddingResponse, ModelList)}
 MOST_COMPARED = 200
 
 
@@ -67,7 +52,9 @@ class Replay:
         if inner is None or not (replayed or recorded):
             return inner
         return (
-            self._replaying(Path(replayed)) if replayed else _recording(inner, Path(recorded or ""))
+            self._replaying(Path(replayed))
+            if replayed
+            else self._recording(inner, Path(recorded or ""))
         )
 
     def _replaying(self, folder: Path) -> Sender:
@@ -77,129 +64,76 @@ class Replay:
             with self._lock:
                 turn = self._given.get(key, 0)
                 self._given[key] = turn + 1
-            kept = _read(folder, key, turn)
-            if kept is None:
+            path = path_of(folder, key, turn)
+            tape = read(path)
+            if tape is None:
                 raise _miss(folder, shape, key, turn)
-            for event in kept["events"]:
-                yield _KINDS[event["kind"]](event["raw"], _route(kept["route"]))
-            if kept["error"]:
-                raise _error(kept["error"])
+            for event in tape.events:
+                yield event
+            if tape.error is not None:
+                raise tape.error
+            if tape.is_left:
+                raise _missed(shape, f"{path}: its caller left it here when it was recorded")
 
         return send
 
+    def _recording(self, inner: Sender, folder: Path) -> Sender:
+        async def send(request: Request) -> AsyncGenerator[Event, None]:
+            shape = shape_of(request, is_whole=False)
+            path = self._reserved(folder, shape)
+            events: list[Event] = []
+            error, is_left = None, True
+            try:
+                async with aclosing(inner(request)) as received:
+                    async for event in received:
+                        events.append(event)
+                        yield event
+                is_left = False
+            except APIError as raised:
+                error, is_left = raised, False
+                raise
+            finally:
+                write(path, shape, request.route, Tape(events, error, is_left))
 
-def _recording(inner: Sender, folder: Path) -> Sender:
-    async def send(request: Request) -> AsyncGenerator[Event, None]:
-        events: list[dict[str, Any]] = []
-        route, error = request.route, None
+        return send
+
+    def _reserved(self, folder: Path, shape: Mapping[str, Any]) -> Path:
+        """Take the first free number of a request: that of the call, not of its answer.
+
+        Raises:
+            BadRequestError: The folder takes no files.
+        """
+        key = digest(shape)
         try:
-            async with aclosing(inner(request)) as received:
-                async for event in received:
-                    route = event.served_by or route
-                    events.append({"kind": type(event).__name__, "raw": event.to_dict()})
-                    yield event
-        except APIError as raised:
-            error = raised
-            raise
-        finally:
-            if error is not None or _is_whole(events):
-                _write(folder, request, route, events, error)
-
-    return send
-
-
-def _is_whole(events: list[dict[str, Any]]) -> bool:
-    """Tell whether the answer came to its end: one that the caller left is not recorded."""
-    return any(
-        event["kind"] != "Chunk"
-        or any(c.get("finish_reason") for c in event["raw"]["choices"] or ())
-        for event in events
-    )
-
-
-def _write(
-    folder: Path,
-    request: Request,
-    route: Route,
-    events: list[dict[str, Any]],
-    error: APIError | None,
-) -> None:
-    """Write one exchange under the first free number, whole or not at all."""
-    shape = shape_of(request, is_whole=False)
-    kept = {
-        "v": VERSION,
-        "request": shape,
-        "route": [route.provider, route.model, route.base_url],
-        "events": events,
-        "error": _written(error) if error is not None else None,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(kept, file, ensure_ascii=False, indent=1, default=str)
-    turn = 0
-    while True:
-        try:
-            os.link(name, _path(folder, digest(shape), turn))
-            break
-        except FileExistsError:
-            turn += 1
-    Path(name).unlink()
-
-
-def _written(error: APIError) -> dict[str, Any]:
-    failure = error.failure
-    return {
-        "class": type(error).__name__,
-        "message": error.message,
-        "provider": error.llm_provider,
-        "model": error.model,
-        "kind": str(failure.kind),
-        "detail": failure.detail,
-        "status": failure.status,
-        "retry_after_s": failure.retry_after_s,
-        "code": failure.code,
-    }
-
-
-def _error(kept: Mapping[str, Any]) -> APIError:
-    kind = getattr(errors, kept["class"], APIError)
-    failure = Failure(
-        kind=FailureKind(kept["kind"]),
-        detail=kept["detail"],
-        status=kept["status"],
-        retry_after_s=kept["retry_after_s"],
-        code=kept["code"],
-    )
-    error: APIError = kind(
-        kept["message"], llm_provider=kept["provider"], model=kept["model"], failure=failure
-    )
-    return error
-
-
-def _read(folder: Path, key: str, turn: int) -> dict[str, Any] | None:
-    with contextlib.suppress(FileNotFoundError):
-        kept: dict[str, Any] = json.loads(_path(folder, key, turn).read_text(encoding="utf-8"))
-        if kept.get("v") == VERSION:
-            return kept
-    return None
-
-
-def _path(folder: Path, key: str, turn: int) -> Path:
-    return folder / f"{key[:24]}-{turn}.json"
-
-
-def _route(kept: list[str]) -> Route:
-    return Route(provider=kept[0], model=kept[1], base_url=kept[2])
+            folder.mkdir(parents=True, exist_ok=True)
+            while True:
+                with self._lock:
+                    turn = self._given.get(key, 0)
+                    self._given[key] = turn + 1
+                path = path_of(folder, key, turn)
+                with contextlib.suppress(FileExistsError), path.open("x"):
+                    return path
+        except OSError as error:
+            raise BadRequestError(
+                f"nothing can be recorded in {folder} ({error}): correct or unset SCILLM_RECORD",
+                llm_provider=shape["provider"],
+                model=shape["model"],
+            ) from None
 
 
 def _miss(folder: Path, shape: Mapping[str, Any], key: str, turn: int) -> ReplayMiss:
-    if turn:
+    if path_of(folder, key, turn).exists():
+        said = f"{path_of(folder, key, turn).name} is damaged, or was never finished"
+    elif turn:
         said = f"this request was recorded {turn} times, and is made once more"
     else:
         said = "this request was not recorded" + _nearest(folder, shape)
+    return _missed(shape, f"{folder}: {said}")
+
+
+def _missed(shape: Mapping[str, Any], said: str) -> ReplayMiss:
     return ReplayMiss(
-        f"nothing to replay in {folder}: {said}. Record anew, with SCILLM_RECORD",
+        f"nothing to replay in {said}. Record anew, with SCILLM_RECORD",
         llm_provider=shape["provider"],
         model=shape["model"],
     )
@@ -210,7 +144,7 @@ def _nearest(folder: Path, shape: Mapping[str, Any]) -> str:
     wanted, flat = json.dumps(shape, sort_keys=True, default=repr), _flat(shape)
     found: list[tuple[int, float, str, list[str]]] = []
     for path in sorted(folder.glob("*.json"))[:MOST_COMPARED]:
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
             other = json.loads(path.read_text(encoding="utf-8"))["request"]
             text, theirs = json.dumps(other, sort_keys=True), _flat(other)
             names = sorted(n for n in {*flat, *theirs} if flat.get(n) != theirs.get(n))

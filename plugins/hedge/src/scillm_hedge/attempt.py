@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +17,11 @@ AHEAD = 64
 class Attempt:
     """A request under way.
 
+    Attributes:
+        begun: Done when it has begun to answer, or cannot any more; whether it has.
+        error: What it failed with.
+        task: What reads its events.
+
     Args:
         events: Its events; closed in the task that reads them.
     """
@@ -25,7 +30,7 @@ class Attempt:
         self._queue: asyncio.Queue[Any] = asyncio.Queue(AHEAD)
         self.begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.error: Exception | None = None
-        self._task = asyncio.ensure_future(self._read(events))
+        self.task = asyncio.ensure_future(self._read(events))
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield its events; raises what it raised."""
@@ -33,12 +38,6 @@ class Attempt:
             yield event
         if self.error is not None:
             raise self.error
-
-    async def aclose(self) -> None:
-        """End it, and wait until it has closed what it opened."""
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
 
     async def _read(self, events: AsyncGenerator[Event, None]) -> None:
         try:
@@ -54,3 +53,17 @@ class Attempt:
     def _tell(self, *, is_begun: bool) -> None:
         if not self.begun.done():
             self.begun.set_result(is_begun)
+
+
+async def end(tasks: Collection[asyncio.Future[Any]]) -> None:
+    """End tasks, and wait until they have closed what they opened.
+
+    Waited for, not awaited: that would take a cancellation of ours for one of theirs.
+    """
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # so that asyncio does not tell of it

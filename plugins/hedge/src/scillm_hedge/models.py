@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
 from scillm import Response
+from scillm_hedge.attempt import end
 
 
 async def hedged_acompletion(
@@ -53,8 +53,4 @@ async def hedged_acompletion(
                     return task.result()
         return running[0].result()
     finally:
-        for task in running:
-            task.cancel()
-        for task in running:
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+        await end(running)

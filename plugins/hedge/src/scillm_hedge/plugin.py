@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
 from scillm import BadRequestError, Request, Setting, hookimpl
-from scillm_hedge.attempt import Attempt
+from scillm_hedge.attempt import Attempt, end
 
 if TYPE_CHECKING:
     from scillm import Call, Event, Sender
 
 FEWEST, MOST, ROUTES = 10, 200, 256
+_Place = tuple[str, str, str]
 
 
 def _delay(text: str) -> str | None:
@@ -46,7 +48,8 @@ class Hedge:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: LRUCache[tuple[str, str, str], deque[float]] = LRUCache(ROUTES)
+        self._seen: LRUCache[_Place, deque[float]] = LRUCache(ROUTES)
+        self._lock = threading.Lock()
 
     @hookimpl(wrapper=True)
     def send(self, call: Call) -> Generator[None, Sender | None, Sender | None]:
@@ -59,29 +62,37 @@ class Hedge:
         read = _read(delay)
 
         async def send(request: Request) -> AsyncGenerator[Event, None]:
-            begun_s, route = self._clock(), request.route
-            seen = self._seen.setdefault(
-                (route.base_url, route.provider, route.model), deque(maxlen=MOST)
-            )
+            begun_s, place = self._clock(), _place(request)
             attempts = [Attempt(inner(request))]
             try:
-                if await _is_late(attempts[0], read(seen)):
+                if await _is_late(attempts[0], read(self._times(place))):
                     attempts.append(Attempt(inner(request)))
-                winner = await _winner(attempts)
-                seen.append(self._clock() - begun_s)
-                for other in attempts:
-                    if other is not winner:
-                        await other.aclose()
+                winner, has_begun = await _winner(attempts)
+                if has_begun:
+                    self._note(place, self._clock() - begun_s)
+                await end([other.task for other in attempts if other is not winner])
                 notes = _notes(attempts, winner) if len(attempts) > 1 else None
                 async with aclosing(winner.events()) as events:
                     async for event in events:
                         yield event.with_notes("hedge", notes) if notes else event
                         notes = None
             finally:
-                for attempt in attempts:
-                    await attempt.aclose()
+                await end([attempt.task for attempt in attempts])
 
         return send
+
+    def _times(self, place: _Place) -> Sequence[float]:
+        """Return how long the latest answers took to begin."""
+        with self._lock:
+            return tuple(self._seen.get(place, ()))
+
+    def _note(self, place: _Place, took_s: float) -> None:
+        with self._lock:
+            self._seen.setdefault(place, deque(maxlen=MOST)).append(took_s)
+
+
+def _place(request: Request) -> _Place:
+    return request.route.base_url, request.route.provider, request.route.model
 
 
 def _notes(attempts: list[Attempt], winner: Attempt) -> dict[str, Any]:
@@ -96,19 +107,19 @@ async def _is_late(attempt: Attempt, delay_s: float | None) -> bool:
     return not done
 
 
-async def _winner(attempts: list[Attempt]) -> Attempt:
-    """Return the first that begins to answer; if none does, the first that was asked."""
+async def _winner(attempts: list[Attempt]) -> tuple[Attempt, bool]:
+    """Return the first that begins to answer, else the first that was asked; and which it is."""
     waiting = {attempt.begun: attempt for attempt in attempts}
     while waiting:
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for begun in done:
             attempt = waiting.pop(begun)
             if begun.result():
-                return attempt
-    return attempts[0]
+                return attempt, True
+    return attempts[0], False
 
 
-def _read(delay: Any) -> Callable[[deque[float]], float | None]:
+def _read(delay: Any) -> Callable[[Sequence[float]], float | None]:
     """Return what gives the delay in seconds, from the times of earlier answers.
 
     Raises:
@@ -129,7 +140,7 @@ def _read(delay: Any) -> Callable[[deque[float]], float | None]:
     )
 
 
-def _percentile(seen: deque[float], share: float) -> float | None:
+def _percentile(seen: Sequence[float], share: float) -> float | None:
     """Return the time in which so many came; None while too few are known."""
     if len(seen) < FEWEST:
         return None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
+import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from cachetools import TTLCache
 
-from scillm import AuthenticationError, Response
+from scillm import AuthenticationError, BadRequestError, Response
 from scillm_json_mode.strict import astrict_json_completion
 
 Variant = Callable[[str], dict[str, str]]
@@ -25,6 +25,7 @@ VARIANTS: dict[str, Variant] = {
     "raw": lambda key: {"Authorization": key},
 }
 _winners: TTLCache[tuple[str, bytes], tuple[float, str]] = TTLCache(MOST_REMEMBERED, LONGEST_S)
+_lock = threading.Lock()
 
 
 async def hedged_json_completion(  # noqa: PLR0913  # the signature that users know
@@ -59,13 +60,17 @@ async def hedged_json_completion(  # noqa: PLR0913  # the signature that users k
         **more: Further arguments of ``astrict_json_completion``.
 
     Raises:
+        BadRequestError: A form that there is not.
         InvalidJSON: The answer is not JSON.
         AuthenticationError: Every form was refused.
         APIError: The call failed for another reason, which no other form would mend.
     """
     names = list(variants or VARIANTS)
+    if unknown := sorted(set(names) - set(VARIANTS)):
+        raise BadRequestError(f"variants has {unknown[0]!r}; there are {', '.join(VARIANTS)}")
     place = (api_base.rstrip("/").removesuffix("/v1"), hashlib.sha256(key.encode()).digest())
-    at_s, winner = _winners.get(place, (0.0, ""))
+    with _lock:
+        at_s, winner = _winners.get(place, (0.0, ""))
     if winner in names and time.monotonic() - at_s < ttl_s:
         names = [winner, *(name for name in names if name != winner)]
 
@@ -83,7 +88,8 @@ async def hedged_json_completion(  # noqa: PLR0913  # the signature that users k
 
     delay_s = hedge_delay_ms / 1000 if names[0] != winner else None
     name, answer = await _first(names, ask, delay_s)
-    _winners[place] = (time.monotonic(), name)
+    with _lock:
+        _winners[place] = (time.monotonic(), name)
     return answer
 
 
@@ -109,7 +115,7 @@ async def _first(
             done, _ = await asyncio.wait(
                 running, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED
             )
-            for task in done:
+            for task in sorted(done, key=lambda task: task.exception() is not None):
                 name = running.pop(task)
                 try:
                     return name, task.result()
@@ -118,8 +124,15 @@ async def _first(
         assert refused is not None
         raise refused
     finally:
-        for task in running:
-            task.cancel()
-        for task in running:
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+        await _end(running)
+
+
+async def _end(running: Collection[asyncio.Future[Response]]) -> None:
+    """End requests and wait for it; awaiting them would swallow who cancels us meanwhile."""
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running)
+    for task in running:
+        if not task.cancelled():
+            task.exception()  # so that asyncio does not tell of it

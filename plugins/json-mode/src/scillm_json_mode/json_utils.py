@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +93,13 @@ def save_json_to_file(data: Any, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     text = json_serialize(data, handle_paths=True, indent=2)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    # Not by `tempfile`, whose files nobody else may read.
+    part = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        Path(name).replace(target)
+        part.write_text(text + "\n", encoding="utf-8")
+        part.replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -109,7 +109,8 @@ def load_jsonl(path: str | os.PathLike[str]) -> list[Any]:
     Raises:
         ValueError: A line is not JSON; says which.
     """
-    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    # Not by `splitlines`, which also cuts at the line separators that a JSON text may hold.
+    lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     return [_line(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from scillm import InvalidResponse, Response, Setting, hookimpl
+from scillm import BadRequestError, InvalidResponse, Response, Setting, hookimpl
 from scillm.settings import boolean
 from scillm_json_mode.reading import CLEAN, REPAIRED, NotJSON, Reading, read
 from scillm_json_mode.schemas import complaint, instance, schema_of
@@ -42,6 +43,7 @@ SCHEMA: Setting[Any] = Setting(
     option="json_schema",
     help="JSON Schema, or an attrs class, that the answer must fit; only an argument",
 )
+_UNNAMEABLE = re.compile(r"[^A-Za-z0-9_-]+")  # in a name, by OpenAI's rule
 _JSON_TYPES = ("json_object", "json_schema")
 
 
@@ -115,7 +117,13 @@ class JsonMode:
         wish = _wish(call)
         if not wish.is_checked or not isinstance(answer, Response):
             return answer
-        return _checked(answer, wish, repairs_cut=TRUNCATED.value(call))
+        return _checked(answer, wish, repairs_cut=_is_on(TRUNCATED, call))
+
+
+def _is_on(setting: Setting[bool], call: Call) -> bool:
+    """Return what a switch is set to; an argument None leaves it to the environment."""
+    is_given = call.options.get(setting.option or "") is not None
+    return setting.value(call if is_given else None)
 
 
 def _asking(request: Request, response_format: Mapping[str, Any]) -> Request:
@@ -132,7 +140,10 @@ def _format(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _named(schema: Any) -> tuple[Mapping[str, Any], str]:
     if isinstance(schema, type):
         return schema_of(schema), schema.__name__
-    return schema, str(schema.get("title") or "answer")
+    if not isinstance(schema, Mapping):
+        raise BadRequestError(f"json_schema={schema!r:.80} is neither a mapping nor an attrs class")
+    title = _UNNAMEABLE.sub("_", str(schema.get("title") or ""))[:64]
+    return schema, title or "answer"
 
 
 def _wish(call: Call) -> _Wish:
@@ -145,7 +156,7 @@ def _wish(call: Call) -> _Wish:
         return _Wish(given, is_checked=True)
     asked = asked if isinstance(asked, Mapping) else {}
     is_mime = call.options.get("response_mime_type") == "application/json"
-    if not (is_mime or asked.get("type") in _JSON_TYPES) or not SANITIZE.value(call):
+    if not (is_mime or asked.get("type") in _JSON_TYPES) or not _is_on(SANITIZE, call):
         return _Wish()
     named = asked.get("json_schema")
     return _Wish(named.get("schema") if isinstance(named, Mapping) else None, is_checked=True)
@@ -205,6 +216,7 @@ def _cleaned(answer: Response, readings: list[Reading | None]) -> Response:
         "json_sanitized": True,
         "json_sanitizer": "clean_json_string",
         "json_repaired": any(r is not None and r.how == REPAIRED for r in readings),
+        "json_raw": [choice.message.content for choice in answer.choices],
     }
     return answer.evolve(choices=choices).with_notes("json", notes)
 

@@ -7,6 +7,7 @@ lies inside a broken object is never taken for the answer, and NaN is never JSON
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -14,31 +15,24 @@ from typing import Any, Literal
 
 from attrs import frozen
 
+from scillm_json_mode.lenient import Lenient, Unreadable
+from scillm_json_mode.reasoning import answer_in
+from scillm_json_mode.scanning import DECODER, Constant, Within, decoded, spans, strictly
+
+__all__ = ["NotJSON", "Reading", "read", "strictly", "written"]
+
 CLEAN: Literal["clean"] = "clean"
 EXTRACTED: Literal["extracted"] = "extracted"
 REPAIRED: Literal["repaired"] = "repaired"
 
-_REASONING = re.compile(
-    r"<(think|thinking|reasoning|reflection)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE
-)
-_REASONING_END = re.compile(
-    r".*</(?:think|thinking|reasoning|reflection)\s*>", re.DOTALL | re.IGNORECASE
-)
-_FENCE = re.compile(r"```[ \t]*([\w+-]*)[^\n`]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
-_OPENING = re.compile(r"[{\[]")
-# What an object or array may begin with, also one that is not quite JSON.
-_LIKE_JSON = re.compile(
-    r"""\{\s*(?:\}|["'“]|[A-Za-z_][\w-]*\s*:|//|/\*)"""
-    r"""|\[\s*(?:\]|[{\["'“]|-?\d|true\b|false\b|null\b|True\b|False\b|None\b)"""
-)
+_FENCE = re.compile(r"```([^\n`]*)\n")
+_FENCE_END = re.compile(r"\n[ \t]*```")
+MOST_REPAIRED = 8
+_BEGINS = ("{", "[", '"')
 
 
 class NotJSON(ValueError):
     """A text in which no JSON object or array can be found."""
-
-
-class _Constant(ValueError):
-    """NaN or an infinity, which JSON does not have."""
 
 
 @frozen
@@ -67,9 +61,9 @@ def read(text: str) -> Reading:
     try:
         if (whole := _parsed(text)) is not None:
             return whole
-        said = _answer(text)
-        found = _fenced(said) or _within(said)
-    except _Constant as error:
+        said = answer_in(text)
+        found = _fenced(said) or _within(said) or _unescaped(said)
+    except Constant as error:
         raise NotJSON(str(error)) from None
     except RecursionError:
         raise NotJSON("the JSON is nested too deeply to be read") from None
@@ -79,129 +73,119 @@ def read(text: str) -> Reading:
     return found
 
 
-def strictly(text: str) -> Any:
-    """Parse JSON, and nothing but JSON.
-
-    Raises:
-        ValueError: It is not JSON; NaN and infinities are not.
-    """
-    return _DECODER.decode(text)
-
-
-def _refused(constant: str) -> Any:
-    raise _Constant(f"{constant} is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refused)
-
-
 def _parsed(text: str) -> Reading | None:
     """Return the text as it is, if it is JSON; a JSON text within a JSON string counts too."""
-    try:
-        value = _DECODER.decode(text)
-    except _Constant:
-        raise
-    except ValueError:
+    start = len(text) - len(text.lstrip(" \t\r\n"))
+    found = decoded(text, start) if text[start : start + 1] in _BEGINS else None
+    if found is None or text[found[1] :].strip(" \t\r\n"):
         return None
+    value = found[0]
     if isinstance(value, str):
-        inner = _parsed(value)
-        return inner and Reading(inner.value, inner.text, EXTRACTED)
+        with contextlib.suppress(NotJSON):
+            inner = read(value)
+            how = REPAIRED if inner.how == REPAIRED else EXTRACTED
+            return Reading(inner.value, inner.text, how, is_cut=inner.is_cut)
+        return None
     return Reading(value, text, CLEAN) if isinstance(value, (dict, list)) else None
 
 
-def _answer(text: str) -> str:
-    """Return what follows the reasoning."""
-    without = _REASONING.sub("", text)
-    end = _REASONING_END.match(without)
-    return without[end.end() :] if end else without
-
-
 def _fenced(text: str) -> Reading | None:
-    """Return the last fenced block that is JSON, one marked so before others."""
-    blocks = [(match[1].lower(), match[2].strip()) for match in _FENCE.finditer(text)]
+    """Return the last fenced block that is JSON, or nearly; one marked so before others."""
+    blocks = list(_blocks(text))
     for is_marked in (True, False):
         for mark, block in reversed(blocks):
-            if mark.startswith("json") is is_marked and (found := _parsed(block)):
-                return Reading(found.value, found.text, EXTRACTED)
+            if mark.startswith("json") is not is_marked:
+                continue
+            if found := _parsed(block):
+                how = REPAIRED if found.how == REPAIRED else EXTRACTED
+                return Reading(found.value, found.text, how, is_cut=found.is_cut)
+            if is_marked and block[:1] in ("{", "[") and (found := _repaired(block)):
+                return found
     return None
 
 
+def _blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Yield mark and content of each fenced block; the last one may lack its end."""
+    place, within = 0, None
+    while (opening := _FENCE.search(text, place)) is not None:
+        start = opening.start()
+        if text[text.rfind("\n", 0, start) + 1 : start].strip():  # not where a fence should begin
+            within = within or Within(text)
+            if within.whole(start) or within.broken(start):
+                place = opening.end()
+                continue
+        end = _FENCE_END.search(text, opening.end() - 1)
+        stop, place = (end.start(), end.end()) if end else (len(text), len(text))
+        yield opening[1].strip().lower(), text[opening.end() : max(stop, opening.end())].strip()
+
+
 def _within(text: str) -> Reading | None:
-    """Return the object that stands in the text, else the array, else a repaired one."""
+    """Return the object that stands in the text, else the array; a repaired one says so.
+
+    An answer is longer than what is said about it, so the longest counts, broken or not; of two
+    alike the one that needs no repair, or else the later one.
+    """
     whole, broken = _candidates(text)
-    objects = [reading for reading in whole if isinstance(reading.value, dict)]
-    # An answer is longer than what is said about it; of two alike the later one counts.
-    best = max(
-        enumerate(objects or whole), key=lambda each: (len(each[1].text), each[0]), default=None
-    )
-    if best is not None and (isinstance(best[1].value, dict) or not broken):
-        return best[1]
-    repaired = [found for part in broken if (found := _repaired(part)) is not None]
-    if repaired:
-        return max(repaired, key=lambda reading: len(reading.text))
-    return best[1] if best is not None else None
+    longest = max((len(each.text) for each in whole if isinstance(each.value, dict)), default=0)
+    ranked = [(_rank(each, len(each.text)), each) for each in whole]
+    ranked += [
+        (_rank(repaired, len(part)), repaired)
+        for part in sorted(broken, key=len, reverse=True)[:MOST_REPAIRED]
+        if len(part) > longest and (repaired := _repaired(part)) is not None
+    ]
+    best = max(enumerate(ranked), key=lambda each: (each[1][0], each[0]), default=None)
+    return best[1][1] if best is not None else None
+
+
+def _rank(reading: Reading, length: int) -> tuple[bool, int, bool]:
+    return isinstance(reading.value, dict), length, reading.how != REPAIRED
 
 
 def _candidates(text: str) -> tuple[list[Reading], list[str]]:
     """Return what can be read in the text, outermost only, and the parts that are broken."""
     whole: list[Reading] = []
     broken: list[str] = []
-    place = 0
-    while (opening := _OPENING.search(text, place)) is not None:
-        start = opening.start()
-        try:
-            value, place = _DECODER.raw_decode(text, start)
-        except _Constant:
-            raise
-        except ValueError:
-            if _LIKE_JSON.match(text, start):
-                place = _end(text, start)
-                broken.append(text[start:place])
-            else:
-                place = start + 1
+    for start, end, found in spans(text):
+        if found is None:
+            broken.append(text[start:end])
         else:
-            whole.append(Reading(value, text[start:place], EXTRACTED))
+            whole.append(Reading(found[0], text[start:end], EXTRACTED))
     return whole, broken
 
 
-def _end(text: str, start: int) -> int:
-    """Return where the bracket at *start* is closed; the end of the text if it never is."""
-    depth = 0
-    for place, sign in _signs(text, start):
-        depth += 1 if sign in "{[" else -1
-        if depth == 0:
-            return place + 1
-    return len(text)
-
-
-def _signs(text: str, start: int) -> Iterator[tuple[int, str]]:
-    """Yield the brackets outside of strings."""
-    is_string = is_escaped = False
-    for place in range(start, len(text)):
-        sign = text[place]
-        if is_string:
-            if is_escaped:
-                is_escaped = False
-            elif sign == "\\":
-                is_escaped = True
-            elif sign == '"':
-                is_string = False
-        elif sign == '"':
-            is_string = True
-        elif sign in "{}[]":
-            yield place, sign
-
-
 def _repaired(part: str) -> Reading | None:
-    from json_repair import repair_json  # slow to import, and seldom needed
+    reader = Lenient(part)
+    try:
+        value = reader.read()
+    except Unreadable as error:
+        if "not JSON" in str(error):
+            raise Constant(str(error)) from None
+        return None
+    except ValueError:  # Python's bound on the digits of an integer
+        return None
+    if not value:
+        return None
+    return Reading(value, written(value), REPAIRED, is_cut=reader.is_cut)
 
-    if re.search(r"[:\[,]\s*-?(?:NaN|Infinity)\b", part):
-        raise _Constant("NaN and infinities are not JSON")
-    value: Any = repair_json(part, return_objects=True)
-    if not isinstance(value, (dict, list)) or not value:
-        return None
-    if isinstance(value, dict) != (part[0] == "{"):
-        return None
-    depth = sum(1 if sign in "{[" else -1 for _, sign in _signs(part, 0))
+
+def written(value: Any) -> str:
+    """Return a value as JSON text that can be encoded, whatever its strings hold."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return Reading(value, text, REPAIRED, is_cut=depth > 0)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates
+        return json.dumps(value, allow_nan=False)
+    return text
+
+
+def _unescaped(text: str) -> Reading | None:
+    """Read JSON that was escaped as if for a string, without the quotes of one."""
+    text = text.strip()
+    if '\\"' not in text or text[:1] not in ("{", "["):
+        return None
+    try:
+        inner = DECODER.decode(f'"{text}"')
+    except ValueError:
+        return None
+    found = _parsed(inner)
+    return found and Reading(found.value, found.text, REPAIRED)

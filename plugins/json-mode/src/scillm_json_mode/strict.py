@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import scillm
-from scillm import Response
+from scillm import BadRequestError, Response
 from scillm_json_mode.plugin import InvalidJSON
 from scillm_json_mode.reading import strictly
 
@@ -68,6 +68,8 @@ class _Asked:
         require_nonempty_keys: Iterable[str] | None = None,
         **arguments: Any,
     ) -> None:
+        if arguments.get("stream"):
+            raise BadRequestError("a stream cannot be asked for again: leave stream=True out")
         self._is_strict = sanitize is False
         self._reasks = max_reasks
         self._keys = tuple(require_nonempty_keys or ())
@@ -119,7 +121,7 @@ class _Asked:
     def _value(self, answer: Response, content: str) -> Any:
         notes = answer.additional_kwargs.get("json", {})
         if self._is_strict and notes.get("json_sanitized"):
-            raise _wrong(answer, content, "the answer is not JSON alone")
+            raise _wrong(answer, str(notes["json_raw"][0]), "the answer is not JSON alone")
         try:
             return strictly(content)
         except ValueError as error:

@@ -38,13 +38,23 @@ class Limits:
     cooldown_s: float | None = None
 
     def rates(self) -> list[Rate]:
-        """Return the limits on calls, as so many in so many milliseconds."""
-        rates = []
-        if self.per_minute is not None:
-            rates.append(Rate(max(1, int(self.per_minute)), 60_000))
-        if self.per_second is not None:
-            rates.append(_even(self.per_second))
-        return rates
+        """Return the limits on calls, as so many in so many milliseconds, the shortest first.
+
+        A turn is taken of all of them together, so a limit that the other implies is left out:
+        the bucket wants each to add something.
+        """
+        minute = Rate(max(1, int(self.per_minute)), 60_000) if self.per_minute else None
+        second = _even(self.per_second) if self.per_second else None
+        if minute is None or second is None:
+            return [rate for rate in (minute, second) if rate is not None]
+        short, long = sorted((second, minute), key=lambda rate: rate.interval)
+        if short.interval == long.interval:
+            return [min(short, long, key=lambda rate: rate.limit)]
+        if long.limit <= short.limit:
+            return [long]
+        if long.limit * short.interval > short.limit * long.interval:
+            return [short]
+        return [short, long]
 
 
 def _even(per_second: float) -> Rate:
@@ -67,7 +77,7 @@ class Place:
         self._key = "scillm:pacing:" + hashlib.sha256(name.encode()).hexdigest()[:32]
         self._redis, self._clock = redis, clock
         self.slots, self.queue = Turnstile(), Turnstile()
-        self._buckets: dict[tuple[int, int], InMemoryBucket] = {}
+        self._buckets: dict[str, InMemoryBucket] = {}
         self._tokens: deque[tuple[float, int]] = deque()
         self._cool_until_s = 0.0
 
@@ -76,10 +86,9 @@ class Place:
         wait_s = await self._cooling_s(limits)
         if wait_s <= 0 and limits.tokens_per_minute is not None:
             wait_s = self._full_s(limits.tokens_per_minute, tokens)
-        for rate in limits.rates() if wait_s <= 0 else ():
-            wait_s = await self._taken(rate)
-            if wait_s > 0:
-                return wait_s
+        if wait_s <= 0 and (rates := limits.rates()):
+            wait_s = await self._taken(rates)
+        wait_s = max(wait_s, self._cool_until_s - self._clock())  # a 429 came meanwhile
         if wait_s <= 0 and limits.tokens_per_minute is not None:
             self._tokens.append((self._clock(), tokens))
         return max(0.0, wait_s)
@@ -115,26 +124,33 @@ class Place:
             return 0.0  # one that is larger than the limit alone is let through alone
         return max(SOON_S, self._tokens[0][0] + MINUTE_S - now_s)
 
-    async def _taken(self, rate: Rate) -> float:
+    async def _taken(self, rates: list[Rate]) -> float:
         if self._redis.is_configured:
-            shared = await self._redis.run(lambda redis: self._shared(redis, rate), default=None)
+            shared = await self._redis.run(lambda redis: self._shared(redis, rates), default=None)
             if shared is not None:
                 return shared
-        bucket = self._buckets.setdefault((rate.limit, rate.interval), InMemoryBucket([rate]))
+        key = _name(rates)
+        if key not in self._buckets:
+            self._buckets[key] = InMemoryBucket(rates)
+        bucket = self._buckets[key]
         now_ms = int(self._clock() * 1000)
         bucket.leak(now_ms)
         return _wait_s(bucket.put_decision(RateItem("call", now_ms)))
 
-    async def _shared(self, redis: Any, rate: Rate) -> float:
+    async def _shared(self, redis: Any, rates: list[Rate]) -> float:
         from pyrate_limiter.buckets import RedisBucket
 
-        key = f"{self._key}:{rate.limit}:{rate.interval}"
-        bucket = await RedisBucket.init([rate], redis, key)
+        key = f"{self._key}:{_name(rates)}"
+        bucket = await RedisBucket.init(rates, redis, key)
         now_ms = bucket.now()
         await bucket.leak(now_ms)
         wait_s = _wait_s(await bucket.put_decision(RateItem("call", now_ms)))
-        await redis.pexpire(key, 2 * rate.interval)
+        await redis.pexpire(key, 2 * rates[-1].interval)
         return wait_s
+
+
+def _name(rates: list[Rate]) -> str:
+    return ":".join(f"{rate.limit}:{rate.interval}" for rate in rates)
 
 
 def _wait_s(decision: Any) -> float:

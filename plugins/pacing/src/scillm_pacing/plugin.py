@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from scillm import Event, Sender
 
 
+LONGEST_ASKED_S = 3600.0
+"""What a host asks for beyond this is a mistake, and would hold up every call to it."""
+
+
 def _positive(text: str) -> float | None:
     """Read a number; none and 0 mean no limit."""
     value = float(text) if text.strip() else 0.0
@@ -105,8 +109,9 @@ class Pacing:
             until_s = _later(begun_s, request.timeouts.total_s)
             if limits.at_a_time is None:
                 await self._turn(place, limits, request, until_s)
-                async for event in self._sent(inner, request, limits, place, begun_s):
-                    yield event
+                async with aclosing(self._sent(inner, request, limits, place, begun_s)) as events:
+                    async for event in events:
+                        yield event
                 return
             if not await place.slots.enter(limits.at_a_time, self._left_s(until_s)):
                 raise self._late(request, begun_s, "for one of the calls under way to end")
@@ -154,7 +159,8 @@ class Pacing:
                         told = usage.get("total_tokens")
         except APIError as error:
             if limits.cooldown_s is not None and error.failure.kind is FailureKind.RATE_LIMIT:
-                await place.cool(max(limits.cooldown_s, error.failure.retry_after_s or 0.0))
+                asked_s = min(error.failure.retry_after_s or 0.0, LONGEST_ASKED_S)
+                await place.cool(max(limits.cooldown_s, asked_s))
             raise
         if told is not None:
             place.correct(told - _estimated(request))

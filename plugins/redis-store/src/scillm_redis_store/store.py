@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from scillm import Secret, Setting
 from scillm_transport.pools import Pools
@@ -18,9 +19,12 @@ T = TypeVar("T")
 
 MOST_CONNECTIONS = 50
 CONNECT_S = 2.0
-ANSWER_S = 5.0
+ANSWER_S = 2.0
+TURN_S = 5.0  # to wait for one of the connections
 FIRST_REST_S = 1.0
+HUNG_REST_S = 10.0
 LONGEST_REST_S = 30.0
+QUIET_S = 300.0
 
 
 def _vendor(name: str, default: Any, meaning: str, **more: Any) -> Setting[Any]:
@@ -55,6 +59,9 @@ class RedisStore:
         self._clock = clock
         self._pools: Pools[Secret, Redis] = Pools(_opened, _closed)
         self._rest_s, self._until_s = 0.0, 0.0
+        self._is_tried = False  # by one, while all others still do without
+        self._quiet_until_s: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     @property
     def is_configured(self) -> bool:
@@ -73,30 +80,71 @@ class RedisStore:
             work: Awaits commands of the ``redis.asyncio.Redis`` that it is given.
             default: What holds without Redis.
         """
-        if self.is_resting or not self.is_configured:
+        if not self.is_configured or not self._may_try():
             return default
-        from redis.exceptions import RedisError  # only who uses Redis loads it
+        from redis import exceptions  # only who uses Redis loads it
 
         try:
             found = await work(self._pools.client(self._url()))
-        except (RedisError, OSError, TimeoutError) as error:
-            self._lost(error)
+        except (
+            exceptions.ResponseError
+        ) as error:  # it is there, and says no: full, read-only, forbidden
+            self._refused(error)
             return default
-        if self._rest_s:
-            self._rest_s = 0.0
-            self._log.info("Redis is back")
+        except (exceptions.TimeoutError, TimeoutError) as error:
+            self._lost(error, HUNG_REST_S)  # to look again costs time, too
+            return default
+        except (exceptions.RedisError, OSError) as error:
+            self._lost(error, FIRST_REST_S)
+            return default
+        finally:
+            self._is_tried = False
+        self._is_back()
         return found
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._pools.aclose()
 
-    def _lost(self, error: Exception) -> None:
-        if not self._rest_s:
-            said = f"{type(error).__name__}: {error}".replace(self._url().reveal(), "***")
-            self._log.warning("Redis cannot be reached, going on without it (%s)", said[:200])
-        self._rest_s = min(LONGEST_REST_S, 2 * self._rest_s or FIRST_REST_S)
-        self._until_s = self._clock() + self._rest_s
+    def _may_try(self) -> bool:
+        """Tell whether to ask it now; after a rest only one finds out whether it is back."""
+        with self._lock:
+            if self.is_resting or (self._rest_s and self._is_tried):
+                return False
+            self._is_tried = True
+            return True
+
+    def _is_back(self) -> None:
+        with self._lock:
+            was_lost, self._rest_s = self._rest_s, 0.0
+        if was_lost:
+            self._log.info("Redis is back")
+
+    def _lost(self, error: Exception, least_s: float) -> None:
+        with self._lock:
+            if self.is_resting:
+                return  # many fail at once, and each of them would make the rest longer
+            is_news = not self._rest_s
+            self._rest_s = min(LONGEST_REST_S, max(least_s, 2 * self._rest_s))
+            self._until_s = self._clock() + self._rest_s
+        if is_news:
+            self._log.warning(
+                "Redis cannot be reached, going on without it (%s)", self._shown(error)
+            )
+
+    def _refused(self, error: Exception) -> None:
+        word = str(error).partition(" ")[0][:40]
+        with self._lock:
+            if self._clock() < self._quiet_until_s.get(word, 0.0):
+                return
+            self._quiet_until_s[word] = self._clock() + QUIET_S
+        self._log.warning("Redis refuses, going on without it (%s)", self._shown(error))
+
+    def _shown(self, error: Exception) -> str:
+        url = self._url().reveal()
+        password = unquote(urlsplit(url).password or "")
+        said = f"{type(error).__name__}: {error}".replace(url, "***")
+        return (said.replace(password, "***") if password else said)[:200]
 
     def _url(self) -> Secret:
         if self._given is not None:
@@ -110,14 +158,21 @@ class RedisStore:
 
 def _opened(url: Secret) -> Redis:
     from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as RedisConnectionError
 
+    # A connection that a restarted Redis has forgotten is opened anew, once. What is late is not
+    # asked again: that would double the wait.
+    once: Any = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     # The other pool raises when all its connections are in use; this one waits for one.
     pool: Any = BlockingConnectionPool.from_url(
         url.reveal(),
         max_connections=MOST_CONNECTIONS,
-        timeout=ANSWER_S,
+        timeout=TURN_S,
         socket_connect_timeout=CONNECT_S,
         socket_timeout=ANSWER_S,
+        retry=once,
     )
     return Redis(connection_pool=pool)
 

@@ -64,11 +64,10 @@ class Limit:
             deadline_s = self._deadline_s()
         except Exception as error:  # noqa: BLE001  # raised by the attempt, not by the loop
             self.problem = error
-            self._cut()
-            return
-        if deadline_s <= self._loop.time():
-            self._cut()
-        elif deadline_s < float("inf"):
+            deadline_s = 0.0
+        # Also a time that is over cuts by the loop: a task that cancels itself is cancelled at its
+        # next wait, which may come after this context.
+        if deadline_s < float("inf"):
             self._timer = self._loop.call_at(deadline_s, self._cut)
 
     def _cut(self) -> None:
