@@ -11,7 +11,7 @@ from scillm import APIError, hookimpl
 from scillm_retry.capacity import corrected
 from scillm_retry.policy import Draw, Policy
 from scillm_retry.run import Run
-from scillm_retry.settings import OPTIONS, SETTINGS
+from scillm_retry.settings import OPTIONS, SETTINGS, TIMED, check
 from scillm_retry.telling import Callbacks
 
 if TYPE_CHECKING:
@@ -45,7 +45,11 @@ class Retry:
             return None
         policy, callbacks = None, None
         if call.options and not OPTIONS.isdisjoint(call.options):
-            policy, callbacks = Policy.of(call), Callbacks.of(call)
+            callbacks = Callbacks.of(call)
+            if TIMED.isdisjoint(call.options):
+                check(call)
+            else:
+                policy = Policy.of(call)
         return self._persistent(call, inner, policy, callbacks)
 
     def _persistent(

@@ -223,7 +223,10 @@ SETTINGS: tuple[Setting[Any], ...] = (
     LOG_EVERY,
     *CALLBACKS,
 )
-OPTIONS = frozenset(setting.option for setting in SETTINGS if setting.option)
+_BY_OPTION = {setting.option: setting for setting in SETTINGS if setting.option}
+OPTIONS = frozenset(_BY_OPTION)
+TIMED = frozenset(("retry_time_budget_s", "tenacious", "max_wall_time_s"))
+"""Options that say how long the first attempt may take; the others are read when it has failed."""
 
 
 def is_given(call: Call, setting: Setting[Any]) -> bool:
@@ -244,3 +247,15 @@ def in_force(setting: Setting[T], call: Call) -> T:
         return setting.read(str(given))
     except ValueError as error:
         raise BadRequestError(f"{setting.option}={given!r} is not valid: {error}") from None
+
+
+def check(call: Call) -> None:
+    """Tell a wrong argument before anything is sent; functions are looked at where they are used.
+
+    Raises:
+        BadRequestError: The call gives a value that a variable could not have either.
+    """
+    for name in call.options:
+        setting = _BY_OPTION.get(name)
+        if setting is not None and setting not in CALLBACKS:
+            in_force(setting, call)
