@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import difflib
 import hashlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, evolve, field, frozen
 
@@ -25,18 +25,24 @@ from scillm import (
     Request,
     Route,
     Setting,
+    Timeout,
+    Timeouts,
     hookimpl,
 )
-from scillm_router.budget import Budget
+from scillm.settings import TIMEOUT
+from scillm_router.budget import Budget, BudgetExceeded
 from scillm_router.deployments import Deployment
-from scillm_router.health import SLOT_S, Group, Health, Lease, is_worth_another
+from scillm_router.groups import Group, Lease, Wanted
+from scillm_router.health import ITS_OWN_FAULT, Health, is_worth_another
 
 if TYPE_CHECKING:
     from scillm import Event, Kernel, Sender
+    from scillm_router.shared import Shared
     from scillm_router.strategies import Strategy
 
 ORDER = 350
 PROVIDER = "router"
+LETTERS_OF_A_TOKEN = 4
 Fallbacks = Mapping[str, Sequence[str]]
 
 
@@ -60,11 +66,17 @@ _BY_KIND = {
 }
 
 
-def read_fallbacks(value: Any, name: str) -> Fallbacks:
+def read_fallbacks(value: Any, name: str, groups: Iterable[str] = ()) -> Fallbacks:
     """Read ``[{"a": ["b", "c"]}]`` or ``{"a": ["b", "c"]}``; ``"*"`` stands for every group.
 
+    Args:
+        value: What to read.
+        name: The argument that it is of.
+        groups: Names that there are; none if they are not known.
+
     Raises:
-        BadRequestError: It is something else.
+        BadRequestError: It is something else, or it names what is neither a group nor written
+            ``provider/model``.
     """
     merged: dict[str, Sequence[str]] = {}
     for each in [value] if isinstance(value, Mapping) else value or ():
@@ -72,27 +84,65 @@ def read_fallbacks(value: Any, name: str) -> Fallbacks:
             raise BadRequestError(f"{name} has {each!r:.80}: write {{'group': ['another']}}")
         for group, others in each.items():
             merged[group] = [others] if isinstance(others, str) else list(others)
+    known = set(groups)
+    for asked in (*merged, *(other for others in merged.values() for other in others)):
+        if known and asked != "*" and asked not in known and "/" not in str(asked):
+            near = difflib.get_close_matches(str(asked), known, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise BadRequestError(
+                f"{name} names {asked!r}, which is no group: {hint}there are "
+                f"{', '.join(sorted(known))}; or name a provider, as in 'provider/model'"
+            )
     return merged
 
 
 @define(eq=False)
 class _Attempts:
-    """What has become of one call so far."""
+    """What has become of one call so far.
 
-    asked: str
+    Attributes:
+        call: What is asked of each deployment.
+        group: The name that was asked for.
+        until_s: When it is too late, by the loop's clock; None for never.
+        prompt_tokens: About how many tokens its messages are.
+        tried: Those that were asked.
+        said: What became of that.
+        asked: The groups that they are of.
+        error: What the last one raised.
+        passing: The last error that may pass.
+        is_begun: Whether an event was handed on.
+        is_answered: Whether the answer is whole.
+    """
+
+    call: Call
+    group: str
+    until_s: float | None = None
+    prompt_tokens: int = 0
     tried: list[Deployment] = field(factory=list)
     said: list[dict[str, Any]] = field(factory=list)
+    asked: list[Group] = field(factory=list)
     error: APIError | None = None
-    lease: Lease | None = None
+    passing: APIError | None = None
     is_begun: bool = False
-    tokens: int | None = None
+    is_answered: bool = False
 
     def failed(self, lease: Lease, error: APIError) -> None:
         deployment = lease.deployment
         self.tried.append(deployment)
         self.error = error
+        if error.failure.is_transient:
+            self.passing = error
         told = {"group": deployment.group, "deployment": deployment.id, "model": deployment.model}
         self.said.append({**told, "kind": str(error.failure.kind), "error": error.message})
+
+    def taken(self) -> APIError | None:
+        """Return the error to raise, if any, and forget all.
+
+        A raised error that is still held here would hold itself, by way of its traceback.
+        """
+        error, passing, self.error, self.passing = self.error, self.passing, None, None
+        is_final = error is None or not is_worth_another(error)
+        return error if is_final else passing or error
 
 
 @frozen(eq=False)
@@ -104,7 +154,9 @@ class RoutePlan:
         beneath: The kernel that asks a deployment.
         health: Who may be asked.
         strategy: Who is, of those.
+        shared: What other processes know of that, or None.
         fallbacks: By the name of the setting: group to the groups after it.
+        timeout_s: Seconds for one request where nobody says more.
         budget: What may be spent; a list of none or one, so that it can be set later.
         is_deterministic: Whether nothing may be left to chance.
     """
@@ -114,6 +166,8 @@ class RoutePlan:
     health: Health
     strategy: Strategy
     fallbacks: Mapping[str, Fallbacks]
+    shared: Shared | None = None
+    timeout_s: float | None = None
     budget: list[Budget] = field(factory=list)
     is_deterministic: bool = False
     ORDER: int = ORDER
@@ -162,22 +216,25 @@ class RoutePlan:
             return None
 
         async def send(request: Request) -> AsyncGenerator[Event, None]:
-            attempts = _Attempts(call.model)
-            asked = self._asked(call, request)
-            waiting = [self._group(call)]
-            seen = {call.model}
-            while True:
-                lease = await self._leased(waiting[0], attempts, asked)
-                if lease is None:
-                    waiting = self._next(call, waiting, seen, attempts)
-                    continue
-                async with aclosing(self._attempt(lease, asked, attempts)) as events:
-                    async for event in events:
-                        yield event
-                if attempts.error is None or attempts.lease is lease:  # it answered
-                    return
-                if not is_worth_another(attempts.error):
-                    waiting = self._next(call, waiting, seen, attempts)
+            attempts = self._begun(call, request)
+            waiting, seen = [self._group(call)], {call.model}
+            try:
+                while waiting:
+                    attempts.asked.append(waiting[0])
+                    lease = await self._leased(waiting[0], attempts)
+                    if lease is None:
+                        waiting = self._next(call, waiting, seen, attempts)
+                        continue
+                    async with aclosing(self._attempt(lease, attempts)) as events:
+                        async for event in events:
+                            yield event
+                    if attempts.is_answered:
+                        return
+                    if not is_worth_another(cast("APIError", attempts.error)):
+                        waiting = self._next(call, waiting, seen, attempts)
+                raise self._last_word(call, attempts)
+            finally:
+                attempts.taken()
 
         return send
 
@@ -187,6 +244,13 @@ class RoutePlan:
         name = call.model
         alone = Deployment(group=name, id=name, model=name, provider=call.provider)
         return Group(name, [alone])
+
+    def _begun(self, call: Call, request: Request) -> _Attempts:
+        asked = self._asked(call, request)
+        is_counted = any(budget.max_tokens is not None for budget in self.budget)
+        return _Attempts(
+            asked, call.model, prompt_tokens=_prompt_tokens(asked) if is_counted else 0
+        )
 
     def _asked(self, call: Call, request: Request) -> Call:
         """Return the call as the plugins around this one want it: they may change the request."""
@@ -203,46 +267,100 @@ class RoutePlan:
             timeouts=request.timeouts,
         )
 
-    async def _leased(self, group: Group, attempts: _Attempts, asked: Call) -> Lease | None:
+    async def _leased(self, group: Group, attempts: _Attempts) -> Lease | None:
         """Choose a deployment and take note of the request; None if there is none left."""
+        tokens = _estimated(attempts.call) if group.has_tokens else 0
+        wanted = Wanted(group, attempts.tried, self.strategy.chosen, tokens)
         while True:
-            able = self.health.available(group, attempts.tried)
-            if able:
-                break
-            untried = [d for d in group.deployments if d not in attempts.tried]
-            if not untried or not 0 < self.health.wait_s(untried) <= SLOT_S:
+            if self.shared is not None:
+                await self.shared.refresh()
+            lease = self.health.lease(wanted) or await self._waited_for(wanted, attempts)
+            if lease is None:
                 return None
-            await asyncio.sleep(SLOT_S)
-        deployment = self.strategy.chosen(able)
-        for budget in self.budget:
-            budget.take_request(attempts.asked)
-        tokens = _estimated(asked) if deployment.tpm is not None else 0
-        return self.health.begin(group, deployment, tokens)
+            try:
+                is_allowed = self.shared is None or await self.shared.allows(lease)
+                if is_allowed:
+                    self._take(attempts)
+                    return lease
+            except BaseException:
+                self.health.withdrawn(lease)
+                raise
+            self.health.withdrawn(lease)
 
-    async def _attempt(
-        self, lease: Lease, asked: Call, attempts: _Attempts
-    ) -> AsyncGenerator[Event, None]:
+    async def _waited_for(self, wanted: Wanted, attempts: _Attempts) -> Lease | None:
+        total_s = attempts.call.timeouts.total_s
+        loop = asyncio.get_running_loop()
+        if attempts.until_s is None and total_s is not None:
+            attempts.until_s = loop.time() + total_s
+        refresh = None if self.shared is None else self.shared.refresh
         try:
-            call = self._seeded(lease.deployment.call(asked))
+            return await self.health.lease_soon(wanted, attempts.until_s, refresh)
+        except TimeoutError:
+            raise _late(attempts.group, wanted.group, total_s) from None
+
+    def _take(self, attempts: _Attempts) -> None:
+        for budget in self.budget:
+            try:
+                budget.take_request(attempts.group, attempts.prompt_tokens)
+            except BudgetExceeded as error:
+                vars(error)["attempted"] = attempts.said
+                raise
+
+    async def _attempt(self, lease: Lease, attempts: _Attempts) -> AsyncGenerator[Event, None]:
+        meter = _Meter(attempts, lease, is_read=bool(self.budget) or lease.tokens is not None)
+        try:
+            call = self._seeded(self._call(lease.deployment, attempts.call))
             async with aclosing(self.beneath.events(call)) as events:
                 async for event in events:
                     if not attempts.is_begun:
                         attempts.is_begun = True
-                        self.health.answered(lease)
+                        await self._answered(lease)
                         yield event.with_notes("router", _notes(lease, attempts))
                     else:
                         yield event
-                    if (usage := event.get("usage")) is not None:
-                        attempts.tokens = usage.get("total_tokens")
-            attempts.lease = lease
-            self._succeeded(lease, attempts)
+                    meter.read(event)
+            attempts.is_answered = True
         except APIError as error:
-            self.health.failed(lease, error)
+            meter.is_refused = not attempts.is_begun
+            await self._failed(lease, attempts, error)
             if attempts.is_begun:
                 raise
             attempts.failed(lease, error)
         finally:
-            self.health.ended(lease)
+            await self._ended(lease, attempts, meter.spent())
+
+    async def _answered(self, lease: Lease) -> None:
+        was_troubled = lease.deployment.is_troubled
+        self.health.answered(lease)
+        if was_troubled and self.shared is not None and not lease.deployment.is_troubled:
+            await self.shared.well(lease)
+
+    async def _failed(self, lease: Lease, attempts: _Attempts, error: APIError) -> None:
+        if _is_callers(attempts.call, error):
+            return
+        rest_s = self.health.failed(lease, error)
+        if rest_s > 0 and self.shared is not None:
+            await self.shared.cooled(lease, rest_s)
+
+    async def _ended(self, lease: Lease, attempts: _Attempts, tokens: int) -> None:
+        """Give back what a request held, however it ended: a cancelled one, too."""
+        is_open = lease.deployment.probe is lease
+        self.health.spent(lease, tokens)
+        self.health.ended(lease)
+        for budget in self.budget:
+            budget.settle(attempts.prompt_tokens, tokens)
+        if self.shared is not None:
+            await self.shared.spent(lease, tokens)
+            if is_open:
+                await self.shared.left(lease)
+
+    def _call(self, deployment: Deployment, asked: Call) -> Call:
+        """Return the call for one deployment; its timeout holds unless the call has one."""
+        timeouts = asked.timeouts
+        if deployment.timeouts is not None:
+            usual = Timeouts.of(TIMEOUT.value() if self.timeout_s is None else self.timeout_s)
+            timeouts = deployment.timeouts if timeouts == usual else timeouts
+        return deployment.call(asked, timeouts)
 
     def _seeded(self, call: Call) -> Call:
         """Give a call the environment's seed, if neither it nor its deployment has one."""
@@ -251,46 +369,35 @@ class RoutePlan:
         seed = seed_of(SEED.value())
         return call if seed is None else evolve(call, params={**call.params, "seed": seed})
 
-    def _succeeded(self, lease: Lease, attempts: _Attempts) -> None:
-        self.health.succeeded(lease, attempts.tokens)
-        for budget in self.budget:
-            budget.add_tokens(attempts.tokens or 0)
-
     def _next(
         self, call: Call, waiting: list[Group], seen: set[str], attempts: _Attempts
     ) -> list[Group]:
-        """Return the groups to ask after one that has nobody left.
-
-        Raises:
-            APIError: There is none. The last error, which says when it may be tried again.
-        """
+        """Return the groups to ask after one that has nobody left; none if there is none."""
         group, *rest = waiting
         error = attempts.error
-        is_permanent = error is not None and not is_worth_another(error)
-        if not call.options.get("disable_fallbacks"):
-            setting = _BY_KIND.get(error.failure.kind, FALLBACKS) if error else FALLBACKS
-            if not is_permanent or setting is not FALLBACKS:
-                known = self._fallbacks(call, setting)
-                names = [n for n in known.get(group.name, known.get("*", ())) if n not in seen]
-                seen.update(names)
-                rest = [*(self._group(evolve(call, model=n, provider=None)) for n in names), *rest]
-        if rest:
+        if call.options.get("disable_fallbacks"):
             return rest
-        raise self._last_word(call, group, attempts)
+        setting = _BY_KIND.get(error.failure.kind, FALLBACKS) if error else FALLBACKS
+        if setting is FALLBACKS and error is not None and not is_worth_another(error):
+            return rest
+        known = self._fallbacks(call, setting)
+        names = [n for n in known.get(group.name, known.get("*", ())) if n not in seen]
+        seen.update(names)
+        return [*(self._group(evolve(call, model=n, provider=None)) for n in names), *rest]
 
     def _fallbacks(self, call: Call, setting: Setting[Any]) -> Fallbacks:
         given = call.options.get(setting.option or "")
         if given is None:
             return self.fallbacks.get(setting.option or "", {})
         if isinstance(given, (list, tuple)) and all(isinstance(name, str) for name in given):
-            return {"*": list(given)}
-        return read_fallbacks(given, str(setting.option))
+            given = {"*": list(given)}
+        return read_fallbacks(given, str(setting.option), self.groups)
 
-    def _last_word(self, call: Call, group: Group, attempts: _Attempts) -> APIError:
-        wait_s = self.health.wait_s(group.deployments)
-        error = attempts.error
-        if error is None:
-            return _all_resting(call, group, wait_s)
+    def _last_word(self, call: Call, attempts: _Attempts) -> APIError:
+        """Return the error of a call that nobody answered; it says when to try again."""
+        wait_s = min(self.health.wait_s(group.deployments) for group in attempts.asked)
+        if (error := attempts.taken()) is None:
+            return _all_resting(call, attempts.asked[0], wait_s)
         if wait_s > 0 and error.failure.is_transient:
             error.failure = evolve(error.failure, retry_after_s=wait_s)
         vars(error)["attempted"] = attempts.said
@@ -299,11 +406,11 @@ class RoutePlan:
 
 def _notes(lease: Lease, attempts: _Attempts) -> dict[str, Any]:
     return {
-        "model_group": attempts.asked,
+        "model_group": attempts.group,
         "served_group": lease.deployment.group,
         "deployment": lease.deployment.id,
         "attempted": attempts.said,
-        "fallback_used": lease.deployment.group != attempts.asked,
+        "fallback_used": lease.deployment.group != attempts.group,
     }
 
 
@@ -329,8 +436,66 @@ def seed_of(text: str) -> int | None:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
+def _late(model: str, group: Group, total_s: float | None) -> Timeout:
+    said = (
+        f"no deployment of group {group.name!r} was free within the {total_s:g} s of the call's "
+        "timeout; allow more time, or raise max_parallel_requests"
+    )
+    return Timeout(
+        f"router/{model}: {said}",
+        llm_provider=PROVIDER,
+        model=model,
+        failure=Failure(kind=FailureKind.TIMEOUT, detail=said),
+    )
+
+
+def _is_callers(asked: Call, error: APIError) -> bool:
+    """Tell whether a failure is that of the key or the address that the call itself brought."""
+    if asked.api_base is not None:
+        return True
+    has_key = asked.api_key is not None or bool(asked.headers)
+    return has_key and error.failure.kind in ITS_OWN_FAULT
+
+
+class _Meter:
+    """Counts what one request takes: as the provider says or, where it says nothing, by letters.
+
+    Args:
+        attempts: The call.
+        lease: The request.
+        is_read: Whether anybody wants to know.
+    """
+
+    def __init__(self, attempts: _Attempts, lease: Lease, *, is_read: bool) -> None:
+        self._prompt = _prompt_tokens(attempts.call) if is_read else 0
+        self._is_read, self._letters = is_read, 0
+        self._told: int | None = None
+        self.is_refused = False
+
+    def read(self, event: Event) -> None:
+        """Take an event into account."""
+        if not self._is_read:
+            return
+        if (usage := event.get("usage")) is not None:
+            self._told = usage.get("total_tokens")
+        for choice in event.get("choices") or ():
+            said = choice.get("delta") or choice.get("message") or {}
+            self._letters += len(said.get("content") or "")
+
+    def spent(self) -> int:
+        """Return the tokens; none for a request that was refused."""
+        if self._told is not None:
+            return self._told
+        return 0 if self.is_refused else self._prompt + self._letters // LETTERS_OF_A_TOKEN
+
+
+def _prompt_tokens(call: Call) -> int:
+    """Return about how many tokens the messages are."""
+    size = sum(len(str(message.get("content") or "")) for message in call.messages)
+    return size // LETTERS_OF_A_TOKEN
+
+
 def _estimated(call: Call) -> int:
-    """Return about how many tokens a call costs: a token is about four characters."""
-    size = sum(len(str(message.get("content") or "")) for message in call.messages) // 4
+    """Return about how many tokens a call may cost."""
     limit = call.params.get("max_completion_tokens") or call.params.get("max_tokens") or 0
-    return size + (limit if isinstance(limit, int) else 0)
+    return _prompt_tokens(call) + (limit if isinstance(limit, int) else 0)

@@ -1,0 +1,125 @@
+"""The deployments of one name, who waits for them, and the requests on their way to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from attrs import define, field, frozen
+
+from scillm_router.deployments import Deployment
+from scillm_router.windows import Entry
+
+
+@frozen(eq=False)
+class Lease:
+    """One request on its way to a deployment.
+
+    Attributes:
+        group: The group that it was chosen from.
+        deployment: Where it goes.
+        begun_s: When it went.
+        is_probe: Whether it finds out if the deployment is well again.
+        request: Its entry among the requests of the last minute, if they are limited.
+        tokens: Its entry among the tokens of the last minute, if they are.
+    """
+
+    group: Group
+    deployment: Deployment
+    begun_s: float
+    is_probe: bool
+    request: Entry | None = None
+    tokens: Entry | None = None
+
+
+@frozen(eq=False)
+class Wanted:
+    """What a call wants: one of a group, to send a request to.
+
+    Attributes:
+        group: Whom to choose from.
+        tried: Those that it has asked already.
+        choose: Picks one of those that may be asked, all of one order.
+        tokens: How many the request is taken to cost.
+    """
+
+    group: Group
+    tried: Sequence[Deployment]
+    choose: Callable[[Sequence[Deployment]], Deployment]
+    tokens: int = 0
+
+    def untried(self) -> Iterator[Deployment]:
+        """Yield those that it may still ask."""
+        return (d for d in self.group.deployments if d not in self.tried)
+
+
+@define(eq=False)
+class Waiter:
+    """A call that waits until a deployment is free for it.
+
+    Attributes:
+        wanted: What it wants.
+        loop: The loop that it waits on.
+        woken: Set when it is to look.
+        is_waiting: Whether it is in the queue still.
+        lease: What it was given.
+    """
+
+    wanted: Wanted
+    loop: asyncio.AbstractEventLoop
+    woken: asyncio.Future[None]
+    is_waiting: bool = True
+    lease: Lease | None = None
+
+    @classmethod
+    def of(cls, wanted: Wanted) -> Waiter:
+        """Make one that waits on the running loop."""
+        loop = asyncio.get_running_loop()
+        return cls(wanted, loop, loop.create_future())
+
+    def wake(self) -> bool:
+        """Have it look; False if its loop is closed, and it with it."""
+        try:
+            self.loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:
+            return False
+        return True
+
+    def _wake(self) -> None:
+        if not self.woken.done():
+            self.woken.set_result(None)
+
+
+@define(eq=False)
+class Group:
+    """The deployments of one name.
+
+    Attributes:
+        name: That name.
+        deployments: All of them, by order.
+        has_alternate: Whether somebody else can be asked when one of them rests.
+        first: Those of the lowest order.
+        has_tokens: Whether the tokens of some of them are limited.
+        is_watched: Whether some of them may not be asked at any time.
+        waiting: Calls that wait for one of them, the first to come first.
+    """
+
+    name: str
+    deployments: list[Deployment]
+    has_alternate: bool = False
+    first: list[Deployment] = field(init=False)
+    has_tokens: bool = field(init=False)
+    is_watched: bool = field(default=False, init=False)
+    waiting: deque[Waiter] = field(factory=deque, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.deployments = sorted(self.deployments, key=lambda deployment: deployment.order)
+        self.has_alternate = self.has_alternate or len(self.deployments) > 1
+        self.first = [d for d in self.deployments if d.order == self.deployments[0].order]
+        self.has_tokens = any(d.tpm is not None for d in self.deployments)
+        self.look()
+
+    def look(self) -> None:
+        """See anew whether there is anything to watch: while all is well, choosing is cheap."""
+        self.is_watched = any(d.has_limits or d.is_troubled for d in self.deployments)
