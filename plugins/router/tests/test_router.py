@@ -156,7 +156,9 @@ def test_when_nobody_is_left_the_error_says_how_long(router, fleet, clock):
 def test_the_callers_own_fault_is_told_at_once(router, fleet, status):
     """Nobody else would take it, and nobody rests for it."""
     fleet.fails["a"] = [status, None]
-    one = router({"g": [params("a", order=1), params("b", order=2)]}, fallbacks=[{"g": ["fleet/b"]}])
+    one = router(
+        {"g": [params("a", order=1), params("b", order=2)]}, fallbacks=[{"g": ["fleet/b"]}]
+    )
     with pytest.raises(Exception, match=str(status)):
         one.completion("g", ASK)
     one.completion("g", ASK)

@@ -18,6 +18,8 @@ from scillm_router.windows import Window
 
 LOG = logging.getLogger("scillm.router")
 
+HALF_LIFE_S = 30.0  # of what was seen of a latency
+
 _OF_ENTRY = ("model_name", "litellm_params", "model_info")
 _OF_PARAMS = (
     "model",
@@ -96,6 +98,12 @@ class Deployment:
         self.requests = None if self.rpm is None else Window(self.rpm)
         self.tokens = None if self.tpm is None else Window(self.tpm)
         self.has_limits = not (self.rpm is None and self.tpm is None and self.max_parallel is None)
+
+    def expected_s(self, now_s: float) -> float | None:
+        """Return the latency to expect, None if it was never seen; it halves as it grows old."""
+        if self.latency_s is None:
+            return None
+        return float(self.latency_s * 0.5 ** ((now_s - self.heard_s) / HALF_LIFE_S))
 
     def call(self, asked: Call, timeouts: Timeouts) -> Call:
         """Return *asked* as this deployment is to be asked it; the call's own arguments win."""

@@ -110,7 +110,7 @@ class Health:
         """Take note of the first event of an answer: the deployment is well."""
         deployment = lease.deployment
         now_s = self.clock()
-        taken_s, before = now_s - lease.begun_s, deployment.latency_s
+        taken_s, before = now_s - lease.begun_s, deployment.expected_s(now_s)
         deployment.latency_s = taken_s if before is None else before + NEWEST * (taken_s - before)
         deployment.heard_s = now_s
         if deployment.is_troubled and lease.begun_s >= deployment.cool_until_s:

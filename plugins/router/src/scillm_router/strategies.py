@@ -25,7 +25,6 @@ hookspec = pluggy.HookspecMarker("scillm_router")
 hookimpl = pluggy.HookimplMarker("scillm_router")
 DEFAULT = "simple-shuffle"
 GROUP = "scillm.router"
-HALF_LIFE_S = 30.0
 Choose = Callable[[Sequence[Deployment]], Deployment]
 
 
@@ -50,7 +49,8 @@ class BuiltIn:
 
     ``simple-shuffle`` draws by ``weight``, a weight of 0 only where there is no other;
     ``least-busy`` takes the one with the fewest requests under way; ``latency-based-routing`` the
-    one that lately began to answer soonest, one without an answer yet first; ``ordered`` always
+    one that lately began to answer soonest, one without an answer yet first (what was seen counts
+    for less as it grows old, so that one that was slow once is tried again); ``ordered`` always
     the first.
 
     Args:
@@ -93,7 +93,7 @@ class BuiltIn:
 
     def _quickest(self, deployments: Sequence[Deployment]) -> Deployment:
         now_s = self._clock()
-        return min(deployments, key=lambda d: (_expected_s(d, now_s), d.in_flight))
+        return min(deployments, key=lambda d: (d.expected_s(now_s) or 0.0, d.in_flight))
 
 
 def _first(deployments: Sequence[Deployment]) -> Deployment:
@@ -104,16 +104,6 @@ def _sums(deployments: Sequence[Deployment]) -> list[float] | None:
     """Return the sums of the weights up to each, None if all are the same."""
     weights = [deployment.weight for deployment in deployments]
     return None if weights.count(weights[0]) == len(weights) else list(accumulate(weights))
-
-
-def _expected_s(deployment: Deployment, now_s: float) -> float:
-    """Return the latency to expect: what was seen counts half as much after each half-life.
-
-    So one that was slow once is tried again, the sooner the less it was.
-    """
-    if deployment.latency_s is None:
-        return 0.0
-    return float(deployment.latency_s * 0.5 ** ((now_s - deployment.heard_s) / HALF_LIFE_S))
 
 
 class Strategy:
