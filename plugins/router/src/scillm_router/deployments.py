@@ -121,6 +121,12 @@ class Deployment:
         )
 
 
+def answer_limit(params: Mapping[str, Any]) -> int | None:
+    """Return the most tokens that an answer may take, None if these parameters allow any."""
+    limit = params.get("max_completion_tokens") or params.get("max_tokens")
+    return limit if isinstance(limit, int) else None
+
+
 def read(model_list: Iterable[Mapping[str, Any]], options: frozenset[str]) -> list[Deployment]:
     """Read a model list; an entry whose model is empty is an alternate that is not configured.
 

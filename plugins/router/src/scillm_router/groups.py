@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from attrs import define, field, frozen
 
-from scillm_router.deployments import Deployment
+from scillm_router.deployments import Deployment, answer_limit
 from scillm_router.windows import Entry
 
 
@@ -41,13 +41,22 @@ class Wanted:
         group: Whom to choose from.
         tried: Those that it has asked already.
         choose: Picks one of those that may be asked, all of one order.
-        tokens: How many the request is taken to cost.
+        prompt_tokens: About how many tokens its messages are.
+        answer_tokens: The most that its answer may take, None if it does not say.
     """
 
     group: Group
     tried: Sequence[Deployment]
     choose: Callable[[Sequence[Deployment]], Deployment]
-    tokens: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int | None = None
+
+    def tokens_at(self, deployment: Deployment) -> int:
+        """Return how many tokens it is taken to cost at one of them."""
+        answer_tokens = self.answer_tokens
+        if answer_tokens is None:
+            answer_tokens = answer_limit(deployment.params)
+        return self.prompt_tokens + (answer_tokens or 0)
 
     def untried(self) -> Iterator[Deployment]:
         """Yield those that it may still ask."""

@@ -187,7 +187,7 @@ class Health:
         deployment.in_flight += 1
         is_probe = deployment.is_doubtful
         if deployment.has_limits:
-            entries = _counted(deployment, now_s, wanted.tokens)
+            entries = _counted(deployment, now_s, wanted)
             lease = Lease(group, deployment, now_s, is_probe, *entries)
         else:
             lease = Lease(group, deployment, now_s, is_probe)
@@ -301,10 +301,10 @@ class Health:
 
 
 def _counted(
-    deployment: Deployment, now_s: float, tokens: int
+    deployment: Deployment, now_s: float, wanted: Wanted
 ) -> tuple[Entry | None, Entry | None]:
-    requests, spent = deployment.requests, deployment.tokens
+    requests, tokens = deployment.requests, deployment.tokens
     return (
         None if requests is None else requests.add(now_s, 1),
-        None if spent is None else spent.add(now_s, tokens),
+        None if tokens is None else tokens.add(now_s, wanted.tokens_at(deployment)),
     )

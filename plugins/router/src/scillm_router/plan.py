@@ -31,7 +31,7 @@ from scillm import (
 )
 from scillm.settings import TIMEOUT
 from scillm_router.budget import Budget, BudgetExceeded
-from scillm_router.deployments import Deployment
+from scillm_router.deployments import Deployment, answer_limit
 from scillm_router.groups import Group, Lease, Wanted
 from scillm_router.health import ITS_OWN_FAULT, Health, is_worth_another
 
@@ -269,8 +269,11 @@ class RoutePlan:
 
     async def _leased(self, group: Group, attempts: _Attempts) -> Lease | None:
         """Choose a deployment and take note of the request; None if there is none left."""
-        tokens = _estimated(attempts.call) if group.has_tokens else 0
-        wanted = Wanted(group, attempts.tried, self.strategy.chosen, tokens)
+        wanted = Wanted(group, attempts.tried, self.strategy.chosen)
+        if group.has_tokens:
+            asked = attempts.call
+            tokens = _prompt_tokens(asked), answer_limit(asked.params)
+            wanted = evolve(wanted, prompt_tokens=tokens[0], answer_tokens=tokens[1])
         while True:
             if self.shared is not None:
                 await self.shared.refresh()
@@ -493,9 +496,3 @@ def _prompt_tokens(call: Call) -> int:
     """Return about how many tokens the messages are."""
     size = sum(len(str(message.get("content") or "")) for message in call.messages)
     return size // LETTERS_OF_A_TOKEN
-
-
-def _estimated(call: Call) -> int:
-    """Return about how many tokens a call may cost."""
-    limit = call.params.get("max_completion_tokens") or call.params.get("max_tokens") or 0
-    return _prompt_tokens(call) + (limit if isinstance(limit, int) else 0)

@@ -269,7 +269,7 @@ def _group(name: str, deployments: Sequence[Deployment], fallbacks: Fallbacks) -
 def _shared(url: str | None, groups: Iterable[Group], health: Health) -> Shared | None:
     from scillm_redis_store import RedisStore
 
-    redis = RedisStore("scillm.router", url)
+    redis = RedisStore("scillm.router", url, health.clock)
     if not redis.is_configured:
         return None
     from scillm_router.shared import Shared  # only who shares pays for it

@@ -42,7 +42,7 @@ class Shared:
         self._names = {deployment: _name(deployment) for _, deployment in each}
         self._known = {self._names[deployment]: (group, deployment) for group, deployment in each}
         self._told_s: dict[str, float] = {}  # since when Redis knows of those that rest
-        self._seconds: dict[Lease, int] = {}  # the second that a request is counted in
+        self._taken: dict[Lease, tuple[int, int]] = {}  # in which second it counts, how many tokens
         self._next_s = 0.0
 
     async def refresh(self) -> None:
@@ -89,11 +89,8 @@ class Shared:
 
     async def spent(self, lease: Lease, tokens: float) -> None:
         """Tell how many tokens a request took in truth."""
-        second = self._seconds.pop(lease, None)
-        if second is None or lease.tokens is None:
-            return
-        wrong = round(tokens - lease.tokens.amount)
-        if wrong:
+        second, taken = self._taken.pop(lease, (0, 0))
+        if second and (wrong := round(tokens) - taken):
             key = _used(self._names[lease.deployment])
             await self._run(scripts.CORRECT, [key], f"t{second}", wrong)
 
@@ -139,7 +136,7 @@ class Shared:
             self._health.full(deployment, wait_ms / 1000)
             return False
         if lease.tokens is not None:
-            self._seconds[lease] = second
+            self._taken[lease] = second, tokens
         return True
 
     async def _run(self, script: str, keys: Sequence[str], *arguments: Any) -> Any:
