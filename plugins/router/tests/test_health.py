@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import threading
 from collections import Counter
 
@@ -371,6 +372,7 @@ def test_a_forked_child_begins_with_nothing_under_way(router, fleet):
         await turns()
         pid = os.fork()
         if pid == 0:
+            signal.alarm(20)
             os._exit(0 if is_at_rest(one) else 1)
         _, status = os.waitpid(pid, 0)  # noqa: ASYNC222  # the child ends at once
         call.cancel()

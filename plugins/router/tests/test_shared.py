@@ -83,17 +83,20 @@ def test_a_shared_rest_is_never_shortened(router, fleet):
     one, other = router(), router()
 
     async def main():
-        opened = asyncio.Event()
+        both, opened = asyncio.Event(), asyncio.Event()
 
         async def gate(model):
-            if model == "a" and fleet.asked.count("a") == 2:
+            if model == "a" and fleet.asked.count("a") == 1:
+                await both.wait()
+            elif model == "a":
+                both.set()
                 await opened.wait()
 
         fleet.gate = gate
-        late = [asyncio.ensure_future(r.acompletion("g", ASK)) for r in (one, other)]
-        await late[0]
+        calls = [asyncio.ensure_future(r.acompletion("g", ASK)) for r in (one, other)]
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
         opened.set()
-        await late[1]
+        await asyncio.wait(calls)
         third = router()
         await third.acompletion("g", ASK)
         for each in (one, other, third):
