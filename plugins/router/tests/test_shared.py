@@ -13,7 +13,7 @@ import redis
 
 from scillm import RateLimitError, ServiceUnavailableError
 from scillm.errors import StatusError
-from scillm_router import Router, shared
+from scillm_router import BudgetExceeded, Router, shared
 
 ASK = [{"role": "user", "content": "hi"}]
 RESTING, PROBES = "{scillm:router}:resting", "{scillm:router}:probes"
@@ -215,6 +215,20 @@ def test_tokens_a_minute_are_counted_over_all_as_they_are_told(router, fleet):
     limited = (("a", {"order": 1, "tpm": 12, "max_tokens": 9}), ("b", {"order": 2}))
     one, other = router(*limited), router(*limited)
     assert ask(one, other, one, other) == ["by a", "by a", "by a", "by b"]
+
+
+def test_a_request_beyond_the_budget_is_not_counted_for_the_others(router, fleet, elapse, server):
+    """Nor does it keep the probe."""
+    fleet.fails["a"] = [503, None]
+    limited = (("a", {"order": 1, "rpm": 3}), ("b", {"order": 2}))
+    one, other = router(*limited), router(*limited)
+    ask(one)
+    elapse(6)
+    one.set_budget(max_requests=0)
+    with pytest.raises(BudgetExceeded):
+        ask(one)
+    assert server.zcard(PROBES) == 0
+    assert ask(other, other, other) == ["by a", "by a", "by b"]
 
 
 def test_while_all_is_well_redis_is_asked_four_times_a_second(router, server, clock):

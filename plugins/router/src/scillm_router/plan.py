@@ -9,31 +9,46 @@ from __future__ import annotations
 import asyncio
 import difflib
 import hashlib
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field, frozen
 
 from scillm import (
     APIError,
     BadRequestError,
     Call,
-    Failure,
-    FailureKind,
-    RateLimitError,
     Request,
     Route,
     Setting,
-    Timeout,
     Timeouts,
     hookimpl,
 )
 from scillm.settings import TIMEOUT
+from scillm_router.attempts import (
+    PROVIDER,
+    Attempts,
+    Meter,
+    all_resting,
+    is_callers,
+    prompt_tokens,
+    too_late,
+)
 from scillm_router.budget import Budget, BudgetExceeded
 from scillm_router.deployments import Deployment, answer_limit
+from scillm_router.fallbacks import (
+    CONTENT_POLICY,
+    CONTEXT_WINDOW,
+    DISABLE,
+    FALLBACKS,
+    Fallbacks,
+    read_fallbacks,
+    setting_for,
+)
 from scillm_router.groups import Group, Lease, Wanted
-from scillm_router.health import ITS_OWN_FAULT, Health, is_worth_another
+from scillm_router.health import Health, is_worth_another
 
 if TYPE_CHECKING:
     from scillm import Event, Kernel, Sender
@@ -41,108 +56,14 @@ if TYPE_CHECKING:
     from scillm_router.strategies import Strategy
 
 ORDER = 350
-PROVIDER = "router"
-LETTERS_OF_A_TOKEN = 4
-Fallbacks = Mapping[str, Sequence[str]]
 
 
-def _option(name: str, meaning: str) -> Setting[Any]:
-    return Setting(name=name.upper(), default=None, option=name, help=meaning)
-
-
-FALLBACKS = _option("fallbacks", "groups to ask when a group has nobody left")
-CONTEXT_WINDOW = _option("context_window_fallbacks", "groups to ask when messages are too long")
-CONTENT_POLICY = _option("content_policy_fallbacks", "groups to ask when content is refused")
-DISABLE = _option("disable_fallbacks", "true leaves all of these out")
 SEED: Setting[str] = Setting(
     name="DETERMINISTIC_SEED",
     default="",
     help="seed of every call of a deterministic Router: a number, or text that one is made of",
 )
 FIXED = {"temperature": 0, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
-_BY_KIND = {
-    FailureKind.CONTEXT_WINDOW: CONTEXT_WINDOW,
-    FailureKind.CONTENT_POLICY: CONTENT_POLICY,
-}
-
-
-def read_fallbacks(value: Any, name: str, groups: Iterable[str] = ()) -> Fallbacks:
-    """Read ``[{"a": ["b", "c"]}]`` or ``{"a": ["b", "c"]}``; ``"*"`` stands for every group.
-
-    Args:
-        value: What to read.
-        name: The argument that it is of.
-        groups: Names that there are; none if they are not known.
-
-    Raises:
-        BadRequestError: It is something else, or it names what is neither a group nor written
-            ``provider/model``.
-    """
-    merged: dict[str, Sequence[str]] = {}
-    for each in [value] if isinstance(value, Mapping) else value or ():
-        if not isinstance(each, Mapping):
-            raise BadRequestError(f"{name} has {each!r:.80}: write {{'group': ['another']}}")
-        for group, others in each.items():
-            merged[group] = [others] if isinstance(others, str) else list(others)
-    known = set(groups)
-    for asked in (*merged, *(other for others in merged.values() for other in others)):
-        if known and asked != "*" and asked not in known and "/" not in str(asked):
-            near = difflib.get_close_matches(str(asked), known, 1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise BadRequestError(
-                f"{name} names {asked!r}, which is no group: {hint}there are "
-                f"{', '.join(sorted(known))}; or name a provider, as in 'provider/model'"
-            )
-    return merged
-
-
-@define(eq=False)
-class _Attempts:
-    """What has become of one call so far.
-
-    Attributes:
-        call: What is asked of each deployment.
-        group: The name that was asked for.
-        until_s: When it is too late, by the loop's clock; None for never.
-        prompt_tokens: About how many tokens its messages are.
-        tried: Those that were asked.
-        said: What became of that.
-        asked: The groups that they are of.
-        error: What the last one raised.
-        passing: The last error that may pass.
-        is_begun: Whether an event was handed on.
-        is_answered: Whether the answer is whole.
-    """
-
-    call: Call
-    group: str
-    until_s: float | None = None
-    prompt_tokens: int = 0
-    tried: list[Deployment] = field(factory=list)
-    said: list[dict[str, Any]] = field(factory=list)
-    asked: list[Group] = field(factory=list)
-    error: APIError | None = None
-    passing: APIError | None = None
-    is_begun: bool = False
-    is_answered: bool = False
-
-    def failed(self, lease: Lease, error: APIError) -> None:
-        deployment = lease.deployment
-        self.tried.append(deployment)
-        self.error = error
-        if error.failure.is_transient:
-            self.passing = error
-        told = {"group": deployment.group, "deployment": deployment.id, "model": deployment.model}
-        self.said.append({**told, "kind": str(error.failure.kind), "error": error.message})
-
-    def taken(self) -> APIError | None:
-        """Return the error to raise, if any, and forget all.
-
-        A raised error that is still held here would hold itself, by way of its traceback.
-        """
-        error, passing, self.error, self.passing = self.error, self.passing, None, None
-        is_final = error is None or not is_worth_another(error)
-        return error if is_final else passing or error
 
 
 @frozen(eq=False)
@@ -214,29 +135,31 @@ class RoutePlan:
         """Ask one deployment after another, until one answers."""
         if request.route.provider != PROVIDER:
             return None
+        for setting in (FALLBACKS, CONTEXT_WINDOW, CONTENT_POLICY) if call.options else ():
+            self._fallbacks(call, setting)  # what cannot be read is told before anything is sent
+        return partial(self._routed, call)
 
-        async def send(request: Request) -> AsyncGenerator[Event, None]:
-            attempts = self._begun(call, request)
-            waiting, seen = [self._group(call)], {call.model}
-            try:
-                while waiting:
+    async def _routed(self, call: Call, request: Request) -> AsyncGenerator[Event, None]:
+        attempts = self._begun(call, request)
+        waiting, seen = [self._group(call)], {call.model}
+        try:
+            while waiting:
+                if waiting[0] not in attempts.asked:
                     attempts.asked.append(waiting[0])
-                    lease = await self._leased(waiting[0], attempts)
-                    if lease is None:
-                        waiting = self._next(call, waiting, seen, attempts)
-                        continue
-                    async with aclosing(self._attempt(lease, attempts)) as events:
-                        async for event in events:
-                            yield event
-                    if attempts.is_answered:
-                        return
-                    if not is_worth_another(cast("APIError", attempts.error)):
-                        waiting = self._next(call, waiting, seen, attempts)
-                raise self._last_word(call, attempts)
-            finally:
-                attempts.taken()
-
-        return send
+                lease = await self._leased(waiting[0], attempts)
+                if lease is None:
+                    waiting = self._next(call, waiting, seen, attempts)
+                    continue
+                async with aclosing(self._attempt(lease, attempts)) as events:
+                    async for event in events:
+                        yield event
+                if attempts.is_answered:
+                    return
+                if not is_worth_another(cast("APIError", attempts.error)):
+                    waiting = self._next(call, waiting, seen, attempts)
+            raise self._last_word(call, attempts)
+        finally:
+            attempts.taken()
 
     def _group(self, call: Call) -> Group:
         if call.model in self.groups and not call.provider:
@@ -245,12 +168,10 @@ class RoutePlan:
         alone = Deployment(group=name, id=name, model=name, provider=call.provider)
         return Group(name, [alone])
 
-    def _begun(self, call: Call, request: Request) -> _Attempts:
+    def _begun(self, call: Call, request: Request) -> Attempts:
         asked = self._asked(call, request)
         is_counted = any(budget.max_tokens is not None for budget in self.budget)
-        return _Attempts(
-            asked, call.model, prompt_tokens=_prompt_tokens(asked) if is_counted else 0
-        )
+        return Attempts(asked, call.model, prompt_tokens=prompt_tokens(asked) if is_counted else 0)
 
     def _asked(self, call: Call, request: Request) -> Call:
         """Return the call as the plugins around this one want it: they may change the request."""
@@ -267,12 +188,12 @@ class RoutePlan:
             timeouts=request.timeouts,
         )
 
-    async def _leased(self, group: Group, attempts: _Attempts) -> Lease | None:
+    async def _leased(self, group: Group, attempts: Attempts) -> Lease | None:
         """Choose a deployment and take note of the request; None if there is none left."""
         wanted = Wanted(group, attempts.tried, self.strategy.chosen)
         if group.has_tokens:
             asked = attempts.call
-            tokens = _prompt_tokens(asked), answer_limit(asked.params)
+            tokens = prompt_tokens(asked), answer_limit(asked.params)
             wanted = evolve(wanted, prompt_tokens=tokens[0], answer_tokens=tokens[1])
         while True:
             if self.shared is not None:
@@ -287,10 +208,12 @@ class RoutePlan:
                     return lease
             except BaseException:
                 self.health.withdrawn(lease)
+                if self.shared is not None:
+                    await self.shared.withdrawn(lease)
                 raise
             self.health.withdrawn(lease)
 
-    async def _waited_for(self, wanted: Wanted, attempts: _Attempts) -> Lease | None:
+    async def _waited_for(self, wanted: Wanted, attempts: Attempts) -> Lease | None:
         total_s = attempts.call.timeouts.total_s
         loop = asyncio.get_running_loop()
         if attempts.until_s is None and total_s is not None:
@@ -299,9 +222,9 @@ class RoutePlan:
         try:
             return await self.health.lease_soon(wanted, attempts.until_s, refresh)
         except TimeoutError:
-            raise _late(attempts.group, wanted.group, total_s) from None
+            raise too_late(attempts.group, wanted.group, total_s) from None
 
-    def _take(self, attempts: _Attempts) -> None:
+    def _take(self, attempts: Attempts) -> None:
         for budget in self.budget:
             try:
                 budget.take_request(attempts.group, attempts.prompt_tokens)
@@ -309,19 +232,19 @@ class RoutePlan:
                 vars(error)["attempted"] = attempts.said
                 raise
 
-    async def _attempt(self, lease: Lease, attempts: _Attempts) -> AsyncGenerator[Event, None]:
-        meter = _Meter(attempts, lease, is_read=bool(self.budget) or lease.tokens is not None)
+    async def _attempt(self, lease: Lease, attempts: Attempts) -> AsyncGenerator[Event, None]:
+        meter = Meter(attempts, lease, is_read=bool(self.budget) or lease.tokens is not None)
         try:
-            call = self._seeded(self._call(lease.deployment, attempts.call))
+            call = self._seeded(self._call(lease.deployment, attempts.call_to(lease.group)))
             async with aclosing(self.beneath.events(call)) as events:
                 async for event in events:
-                    if not attempts.is_begun:
-                        attempts.is_begun = True
-                        await self._answered(lease)
-                        yield event.with_notes("router", _notes(lease, attempts))
-                    else:
-                        yield event
                     meter.read(event)
+                    if attempts.is_begun:
+                        yield event
+                        continue
+                    attempts.is_begun = True
+                    await self._answered(lease)
+                    yield event.with_notes("router", attempts.notes(lease))
             attempts.is_answered = True
         except APIError as error:
             meter.is_refused = not attempts.is_begun
@@ -338,14 +261,14 @@ class RoutePlan:
         if was_troubled and self.shared is not None and not lease.deployment.is_troubled:
             await self.shared.well(lease)
 
-    async def _failed(self, lease: Lease, attempts: _Attempts, error: APIError) -> None:
-        if _is_callers(attempts.call, error):
+    async def _failed(self, lease: Lease, attempts: Attempts, error: APIError) -> None:
+        if is_callers(attempts.call_to(lease.group), error):
             return
         rest_s = self.health.failed(lease, error)
         if rest_s > 0 and self.shared is not None:
             await self.shared.cooled(lease, rest_s)
 
-    async def _ended(self, lease: Lease, attempts: _Attempts, tokens: int) -> None:
+    async def _ended(self, lease: Lease, attempts: Attempts, tokens: int) -> None:
         """Give back what a request held, however it ended: a cancelled one, too."""
         is_open = lease.deployment.probe is lease
         self.health.spent(lease, tokens)
@@ -373,14 +296,14 @@ class RoutePlan:
         return call if seed is None else evolve(call, params={**call.params, "seed": seed})
 
     def _next(
-        self, call: Call, waiting: list[Group], seen: set[str], attempts: _Attempts
+        self, call: Call, waiting: list[Group], seen: set[str], attempts: Attempts
     ) -> list[Group]:
         """Return the groups to ask after one that has nobody left; none if there is none."""
         group, *rest = waiting
         error = attempts.error
         if call.options.get("disable_fallbacks"):
             return rest
-        setting = _BY_KIND.get(error.failure.kind, FALLBACKS) if error else FALLBACKS
+        setting = setting_for(error)
         if setting is FALLBACKS and error is not None and not is_worth_another(error):
             return rest
         known = self._fallbacks(call, setting)
@@ -396,37 +319,15 @@ class RoutePlan:
             given = {"*": list(given)}
         return read_fallbacks(given, str(setting.option), self.groups)
 
-    def _last_word(self, call: Call, attempts: _Attempts) -> APIError:
+    def _last_word(self, call: Call, attempts: Attempts) -> APIError:
         """Return the error of a call that nobody answered; it says when to try again."""
         wait_s = min(self.health.wait_s(group.deployments) for group in attempts.asked)
         if (error := attempts.taken()) is None:
-            return _all_resting(call, attempts.asked[0], wait_s)
+            return all_resting(call, attempts.asked[0], wait_s)
         if wait_s > 0 and error.failure.is_transient:
             error.failure = evolve(error.failure, retry_after_s=wait_s)
         vars(error)["attempted"] = attempts.said
         return error
-
-
-def _notes(lease: Lease, attempts: _Attempts) -> dict[str, Any]:
-    return {
-        "model_group": attempts.group,
-        "served_group": lease.deployment.group,
-        "deployment": lease.deployment.id,
-        "attempted": attempts.said,
-        "fallback_used": lease.deployment.group != attempts.group,
-    }
-
-
-def _all_resting(call: Call, group: Group, wait_s: float) -> APIError:
-    """Return the error for a group that cannot be asked now: what its members last said."""
-    failures = [d.last_failure for d in group.deployments if d.last_failure is not None]
-    said = "; ".join(dict.fromkeys(failure.detail for failure in failures))[:300]
-    detail = f"no deployment of group {group.name!r} may be asked for the next {wait_s:.1f} s"
-    detail += f": {said}" if said else ", by their limits"
-    failure = Failure(kind=FailureKind.RATE_LIMIT, detail=detail, retry_after_s=wait_s)
-    return RateLimitError(
-        f"router/{call.model}: {detail}", llm_provider=PROVIDER, model=call.model, failure=failure
-    )
 
 
 def seed_of(text: str) -> int | None:
@@ -437,62 +338,3 @@ def seed_of(text: str) -> int | None:
         return int(text)
     except ValueError:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
-
-
-def _late(model: str, group: Group, total_s: float | None) -> Timeout:
-    said = (
-        f"no deployment of group {group.name!r} was free within the {total_s:g} s of the call's "
-        "timeout; allow more time, or raise max_parallel_requests"
-    )
-    return Timeout(
-        f"router/{model}: {said}",
-        llm_provider=PROVIDER,
-        model=model,
-        failure=Failure(kind=FailureKind.TIMEOUT, detail=said),
-    )
-
-
-def _is_callers(asked: Call, error: APIError) -> bool:
-    """Tell whether a failure is that of the key or the address that the call itself brought."""
-    if asked.api_base is not None:
-        return True
-    has_key = asked.api_key is not None or bool(asked.headers)
-    return has_key and error.failure.kind in ITS_OWN_FAULT
-
-
-class _Meter:
-    """Counts what one request takes: as the provider says or, where it says nothing, by letters.
-
-    Args:
-        attempts: The call.
-        lease: The request.
-        is_read: Whether anybody wants to know.
-    """
-
-    def __init__(self, attempts: _Attempts, lease: Lease, *, is_read: bool) -> None:
-        self._prompt = _prompt_tokens(attempts.call) if is_read else 0
-        self._is_read, self._letters = is_read, 0
-        self._told: int | None = None
-        self.is_refused = False
-
-    def read(self, event: Event) -> None:
-        """Take an event into account."""
-        if not self._is_read:
-            return
-        if (usage := event.get("usage")) is not None:
-            self._told = usage.get("total_tokens")
-        for choice in event.get("choices") or ():
-            said = choice.get("delta") or choice.get("message") or {}
-            self._letters += len(said.get("content") or "")
-
-    def spent(self) -> int:
-        """Return the tokens; none for a request that was refused."""
-        if self._told is not None:
-            return self._told
-        return 0 if self.is_refused else self._prompt + self._letters // LETTERS_OF_A_TOKEN
-
-
-def _prompt_tokens(call: Call) -> int:
-    """Return about how many tokens the messages are."""
-    size = sum(len(str(message.get("content") or "")) for message in call.messages)
-    return size // LETTERS_OF_A_TOKEN

@@ -15,10 +15,11 @@ from scillm import BadRequestError, EmbeddingResponse, Kernel, Response
 from scillm.plugins import DEFAULT_ORDER
 from scillm_router.budget import Budget, OnExhaust
 from scillm_router.deployments import Deployment, read
+from scillm_router.fallbacks import Fallbacks, read_fallbacks
 from scillm_router.fan import Items, each
 from scillm_router.groups import Group
 from scillm_router.health import Clock, Health
-from scillm_router.plan import ORDER, Fallbacks, RoutePlan, read_fallbacks
+from scillm_router.plan import ORDER, RoutePlan
 from scillm_router.requests import arguments
 from scillm_router.results import Slot
 from scillm_router.strategies import DEFAULT, Strategy

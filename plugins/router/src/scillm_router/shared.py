@@ -64,10 +64,10 @@ class Shared:
             return False
         if lease.request is None and lease.tokens is None:
             return True
-        is_taken = await self._is_taken(lease, name)
-        if lease.is_probe and not is_taken:
-            await self.left(lease)
-        return is_taken
+        if await self._is_taken(lease, name):
+            return True
+        await self.withdrawn(lease)
+        return False
 
     async def cooled(self, lease: Lease, seconds: float) -> None:
         """Tell the others to leave a deployment alone."""
@@ -87,10 +87,20 @@ class Shared:
         if (name := self._names.get(lease.deployment)) is not None:
             await self._run(scripts.LEAVE, _KEYS, name)
 
+    async def withdrawn(self, lease: Lease) -> None:
+        """Tell that a request did not go out after all."""
+        second, taken = self._taken.pop(lease, (0, 0))
+        if second:
+            key = _used(self._names[lease.deployment])
+            await self._run(scripts.CORRECT, [key], f"r{second}", -1)
+            await self._run(scripts.CORRECT, [key], f"t{second}", -taken)
+        if lease.is_probe:
+            await self.left(lease)
+
     async def spent(self, lease: Lease, tokens: float) -> None:
         """Tell how many tokens a request took in truth."""
         second, taken = self._taken.pop(lease, (0, 0))
-        if second and (wrong := round(tokens) - taken):
+        if lease.tokens is not None and second and (wrong := round(tokens) - taken):
             key = _used(self._names[lease.deployment])
             await self._run(scripts.CORRECT, [key], f"t{second}", wrong)
 
@@ -135,8 +145,7 @@ class Shared:
         if wait_ms > 0:
             self._health.full(deployment, wait_ms / 1000)
             return False
-        if lease.tokens is not None:
-            self._taken[lease] = second, tokens
+        self._taken[lease] = second, tokens
         return True
 
     async def _run(self, script: str, keys: Sequence[str], *arguments: Any) -> Any:
