@@ -45,8 +45,7 @@ def read_fallbacks(value: Any, name: str, groups: Iterable[str] = ()) -> Fallbac
 
     Raises:
         BadRequestError: It is something else, or it sends to what is neither a group nor written
-            ``provider/model``. That it is for no group is only logged: a call that names its
-            provider apart has a name that is no group.
+            ``provider/model``.
     """
     merged: dict[str, Sequence[str]] = {}
     for each in [value] if isinstance(value, Mapping) else value or ():
@@ -58,10 +57,18 @@ def read_fallbacks(value: Any, name: str, groups: Iterable[str] = ()) -> Fallbac
     for other in (other for others in merged.values() for other in others):
         if known and other not in known and "/" not in str(other):
             raise BadRequestError(f"{name} names {_stranger(other, known)}")
-    for group in merged if known else ():
+    return merged
+
+
+def warn_of_strangers(table: Fallbacks, name: str, groups: Iterable[str]) -> None:
+    """Log what a table has for a group that there is not.
+
+    It is no error: a call that names its provider apart has a name that is no group.
+    """
+    known = set(groups)
+    for group in table if known else ():
         if group != "*" and group not in known and "/" not in str(group):
             LOG.warning("%s are for %s", name, _stranger(group, known))
-    return merged
 
 
 def _stranger(name: Any, known: Iterable[str]) -> str:

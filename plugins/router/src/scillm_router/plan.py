@@ -49,6 +49,7 @@ from scillm_router.fallbacks import (
 )
 from scillm_router.groups import Group, Lease, Wanted
 from scillm_router.health import Health, is_worth_another
+from scillm_router.variables import SEED
 
 if TYPE_CHECKING:
     from scillm import Event, Kernel, Sender
@@ -58,11 +59,6 @@ if TYPE_CHECKING:
 ORDER = 350
 
 
-SEED: Setting[str] = Setting(
-    name="DETERMINISTIC_SEED",
-    default="",
-    help="seed of every call of a deterministic Router: a number, or text that one is made of",
-)
 FIXED = {"temperature": 0, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
 
 

@@ -15,7 +15,7 @@ from scillm import BadRequestError, EmbeddingResponse, Kernel, Response
 from scillm.plugins import DEFAULT_ORDER
 from scillm_router.budget import Budget, OnExhaust
 from scillm_router.deployments import Deployment, read
-from scillm_router.fallbacks import Fallbacks, read_fallbacks
+from scillm_router.fallbacks import Fallbacks, read_fallbacks, warn_of_strangers
 from scillm_router.fan import Items, each
 from scillm_router.groups import Group
 from scillm_router.health import Clock, Health
@@ -95,6 +95,8 @@ class Router:
             "content_policy_fallbacks": content_policy_fallbacks,
         }
         tables = {name: read_fallbacks(value, name, names) for name, value in given.items()}
+        for name, table in tables.items():
+            warn_of_strangers(table, name, names)
         groups = {name: _group(name, deployments, tables["fallbacks"]) for name in names}
         wait_s = _cooldown_s(cooldown_time if cooldown is None else cooldown)
         health = Health(wait_s, allowed_fails, clock, groups.values())
