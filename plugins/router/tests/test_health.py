@@ -341,6 +341,41 @@ def test_a_strategy_that_chooses_a_stranger_is_told(router):
         router(("a", {}), ("b", {}), routing_strategy=Odd()).completion("g", ASK)
 
 
+def test_a_strategy_that_fails_is_told_to_whom_it_fails(router, fleet):
+    """Not to the call whose end lets the next one choose."""
+
+    class Odd:
+        count = 0
+
+        @hookimpl
+        def choose(self, strategy, deployments):
+            if strategy != "Odd":
+                return None
+            self.count += 1
+            if self.count > 2:  # after the check, and the first call
+                raise ValueError("odd")
+            return deployments[0]
+
+    limited = {"max_parallel_requests": 1}
+    one = router(("a", limited), ("b", limited), routing_strategy=Odd())
+
+    async def main():
+        opened = asyncio.Event()
+
+        async def gate(model):
+            await opened.wait()
+
+        fleet.gate = gate
+        calls = [asyncio.ensure_future(one.acompletion("g", ASK)) for _ in range(4)]
+        await turns()
+        opened.set()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    answers = asyncio.run(main())
+    assert [getattr(answer, "text", "") for answer in answers[:2]] == ["by a", "by b"]
+    assert is_at_rest(one)
+
+
 def test_a_window_tells_exactly_when_there_is_room():
     """As many of the oldest must pass as are needed; a correction counts in its own minute."""
     window = Window(10)

@@ -8,6 +8,7 @@ shortens a cooldown. A request that was cancelled says nothing about its deploym
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -261,7 +262,8 @@ class Health:
                     break  # nor is there anything for those behind it
                 continue
             waiter.is_waiting = False
-            waiter.lease = self._lease(waiter.wanted)
+            with contextlib.suppress(Exception):  # a way to choose that fails: it is told so itself
+                waiter.lease = self._lease(waiter.wanted)
             if not waiter.wake() and waiter.lease is not None:
                 self._end(waiter.lease)
         group.waiting.extendleft(reversed(kept))

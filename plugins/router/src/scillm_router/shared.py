@@ -53,7 +53,7 @@ class Shared:
         self._next_s = begun_s + REFRESH_S
         found = await self._run(scripts.LIST, _KEYS)
         if found is not None:
-            self._learn({name.decode(): ms for name, *ms in found}, begun_s)
+            self._learn({_text(name): ms for name, *ms in found}, begun_s)
 
     async def allows(self, lease: Lease) -> bool:
         """Ask whether all processes together may send this request; else take note why not."""
@@ -127,7 +127,7 @@ class Shared:
         answer = await self._run(scripts.PROBE, _KEYS, name, int(PROBE_S * 1000))
         if answer is None:
             return True
-        state, left_s = answer[0].decode(), answer[1] / 1000
+        state, left_s = _text(answer[0]), answer[1] / 1000
         if state == "resting":
             self._health.rest(lease.group, lease.deployment, left_s)
         elif state == "probed":
@@ -170,6 +170,10 @@ def _name(deployment: Deployment) -> str:
         for name, value in deployment.headers.items()
     )
     return hashlib.sha256(repr((deployment.id, key, headers)).encode()).hexdigest()[:24]
+
+
+def _text(said: bytes | str) -> str:
+    return said if isinstance(said, str) else said.decode()  # as the address of Redis asks for
 
 
 def _used(name: str) -> str:
