@@ -153,6 +153,29 @@ def test_a_wrong_mode_is_told_by_the_router_too(kernel, endpoint):
     assert not endpoint.requests_to(base)
 
 
+@pytest.mark.parametrize("what", ["nothing", "host", "params", "deterministic"])
+def test_a_cache_does_not_take_one_routers_group_for_anothers(kernel, endpoint, what):
+    """Of one name, and yet answered by others; what is the same is answered from memory."""
+    base = endpoint.url("id1")
+    params = {"model": "openai_like/m", "api_base": base, "api_key": "k"}
+    other = {
+        "host": {"api_base": endpoint.url("id2")},
+        "params": {"temperature": 0.5},
+    }.get(what, {"api_key": "another"})
+    one, two = (
+        Router(
+            [{"model_name": "g", "litellm_params": {**params, **more}}],
+            deterministic=bool(more) and what == "deterministic",
+            kernel=kernel,
+        )
+        for more in ({}, other)
+    )
+    endpoint.reset()
+    for router in (one, two):
+        router.completion("g", ASK, caching=True)
+    assert len(endpoint.requests) == (1 if what == "nothing" else 2)
+
+
 @pytest.mark.parametrize("kind", ["deterministic", "plain"])
 def test_a_deterministic_router_is_seen_at_the_host(kernel, endpoint, monkeypatch, kind):
     """Temperature, top_p, penalties and seed, over what the call says; one request at a time."""

@@ -127,6 +127,19 @@ def answer_limit(params: Mapping[str, Any]) -> int | None:
     return limit if isinstance(limit, int) else None
 
 
+def digest_of(deployments: Iterable[Deployment]) -> str:
+    """Return a text that is another one wherever the answers of these deployments may be others."""
+    said = [
+        (d.model, d.provider, d.api_base, _shown(d.params), _shown(d.extra_body), _shown(d.options))
+        for d in deployments
+    ]
+    return hashlib.sha256(repr(sorted(map(repr, said))).encode()).hexdigest()[:12]
+
+
+def _shown(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return sorted(((name, plain(value)) for name, value in values.items()), key=str)
+
+
 def read(model_list: Iterable[Mapping[str, Any]], options: frozenset[str]) -> list[Deployment]:
     """Read a model list; an entry whose model is empty is an alternate that is not configured.
 
@@ -234,6 +247,6 @@ def _limit(params: Mapping[str, Any], name: str, where: str) -> int | None:
 
 def _id(name: str, params: Mapping[str, Any], where: str) -> str:
     """Return an id that is the same in every process, so that they can speak of one deployment."""
-    shown = {n: plain(v) for n, v in params.items() if n not in ("api_key", "extra_headers")}
-    digest = hashlib.sha256(repr((name, sorted(shown.items(), key=str), where)).encode())
+    shown = {n: v for n, v in params.items() if n not in ("api_key", "extra_headers")}
+    digest = hashlib.sha256(repr((name, _shown(shown), where)).encode())
     return f"{name}:{digest.hexdigest()[:8]}"

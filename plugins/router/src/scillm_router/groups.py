@@ -108,6 +108,7 @@ class Group:
         name: That name.
         deployments: All of them, by order.
         has_alternate: Whether somebody else can be asked when one of them rests.
+        digest: Tells it from another of the same name, whose answers may be others.
         first: Those of the lowest order.
         has_tokens: Whether the tokens of some of them are limited.
         is_watched: Whether some of them may not be asked at any time.
@@ -117,6 +118,7 @@ class Group:
     name: str
     deployments: list[Deployment]
     has_alternate: bool = False
+    digest: str = ""
     first: list[Deployment] = field(init=False)
     has_tokens: bool = field(init=False)
     is_watched: bool = field(default=False, init=False)

@@ -118,9 +118,13 @@ class RoutePlan:
         body = {"model": route.model, **call.params, **call.extra_body}
         if call.operation == "chat":
             body["messages"] = list(call.messages)
+        group = self.groups.get(route.model)
+        digest = group.digest if group is not None and not call.provider else ""
+        fixed = f"/fixed-{SEED.value()}" if self.is_deterministic else ""
         return Request(
             route=route,
-            url=f"router:{call.operation}",
+            # A cache tells requests apart by this, too: two Routers may have groups of one name.
+            url=f"router:{call.operation}/{digest}{fixed}",
             body=body,
             read=lambda frame: (),
             frames="sse" if call.stream else "json",

@@ -14,7 +14,7 @@ import scillm
 from scillm import BadRequestError, EmbeddingResponse, Kernel, Response
 from scillm.plugins import DEFAULT_ORDER
 from scillm_router.budget import Budget, OnExhaust
-from scillm_router.deployments import Deployment, read
+from scillm_router.deployments import Deployment, digest_of, read
 from scillm_router.fallbacks import Fallbacks, read_fallbacks, warn_of_strangers
 from scillm_router.fan import Items, each
 from scillm_router.groups import Group
@@ -264,9 +264,9 @@ class Router:
 
 
 def _group(name: str, deployments: Sequence[Deployment], fallbacks: Fallbacks) -> Group:
+    mine = [deployment for deployment in deployments if deployment.group == name]
     others = fallbacks.get(name, fallbacks.get("*", ()))
-    has_alternate = any(other != name for other in others)
-    return Group(name, [d for d in deployments if d.group == name], has_alternate)
+    return Group(name, mine, any(other != name for other in others), digest_of(mine))
 
 
 def _shared(url: str | None, groups: Iterable[Group], health: Health) -> Shared | None:
