@@ -240,6 +240,48 @@ def test_a_deployment_with_fallbacks_rests_though_it_is_alone(kernel, clock, fle
     assert fleet.asked == ["a", "b", "b", "b"]
 
 
+@pytest.mark.parametrize("is_off", [False, True])
+def test_nobody_waits_for_a_probe_who_has_a_fallback(kernel, clock, fleet, is_off):
+    """Unless the call leaves fallbacks out."""
+    fleet.fails["a"] = [503, None]
+    models = [
+        {"model_name": name, "litellm_params": {"model": f"fleet/{model}"}}
+        for name, model in (("g", "a"), ("h", "b"))
+    ]
+    one = Router(models, fallbacks=[{"g": ["h"]}], kernel=kernel, clock=clock)
+    one.completion("g", ASK)
+    clock.now_s += 6
+
+    async def main():
+        opened = asyncio.Event()
+
+        async def gate(model):
+            if model == "a":
+                await opened.wait()
+
+        fleet.gate = gate
+        probe = asyncio.ensure_future(one.acompletion("g", ASK))
+        await turns()
+        other = asyncio.ensure_future(one.acompletion("g", ASK, disable_fallbacks=is_off))
+        await turns(30)
+        was_done = other.done()
+        opened.set()
+        return was_done, (await probe).text, (await other).text
+
+    assert asyncio.run(main()) == (not is_off, "by a", "by a" if is_off else "by b")
+    assert is_at_rest(one)
+
+
+@pytest.mark.parametrize("header", ["authorization", "x-trace"])
+def test_a_header_that_is_no_key_makes_no_difference(router, fleet, header):
+    """Only a key of the caller's takes the blame."""
+    fleet.fails["a"] = [401, None]
+    one = router(("a", {"order": 1}), ("b", {"order": 2}))
+    one.completion("g", ASK, extra_headers={header: "1"})
+    one.completion("g", ASK)
+    assert fleet.asked[2:] == (["a"] if header == "authorization" else ["b"])
+
+
 def test_a_wrong_key_of_the_caller_rests_nobody(router, fleet):
     """Others, whose key is right, go on."""
     fleet.fails["a"] = [401, None]

@@ -29,7 +29,9 @@ class Attempts:
         prompt_tokens: About how many tokens its messages are.
         tried: Those that were asked.
         said: What became of that.
-        asked: The groups that they are of.
+        waiting: The groups to ask, the one that is being asked first.
+        seen: The names of all that are or were to be asked.
+        asked: The groups that were asked.
         error: What the last one raised.
         passing: The last error that may pass.
         is_begun: Whether an event was handed on.
@@ -42,6 +44,8 @@ class Attempts:
     prompt_tokens: int = 0
     tried: list[Deployment] = field(factory=list)
     said: list[dict[str, Any]] = field(factory=list)
+    waiting: list[Group] = field(factory=list)
+    seen: set[str] = field(factory=set)
     asked: list[Group] = field(factory=list)
     error: APIError | None = None
     passing: APIError | None = None
@@ -133,7 +137,9 @@ def is_callers(asked: Call, error: APIError) -> bool:
     """Tell whether a failure is that of the key or the address that the call itself brought."""
     if asked.api_base is not None:
         return True
-    has_key = asked.api_key is not None or bool(asked.headers)
+    has_key = asked.api_key is not None or any(
+        isinstance(value, Secret) for value in asked.headers.values()
+    )
     return has_key and error.failure.kind in ITS_OWN_FAULT
 
 

@@ -43,6 +43,7 @@ class Wanted:
         choose: Picks one of those that may be asked, all of one order.
         prompt_tokens: About how many tokens its messages are.
         answer_tokens: The most that its answer may take, None if it does not say.
+        is_patient: Whether it waits for the end of a probe; else it has somewhere else to go.
     """
 
     group: Group
@@ -50,6 +51,7 @@ class Wanted:
     choose: Callable[[Sequence[Deployment]], Deployment]
     prompt_tokens: int = 0
     answer_tokens: int | None = None
+    is_patient: bool = True
 
     def tokens_at(self, deployment: Deployment) -> int:
         """Return how many tokens it is taken to cost at one of them."""
@@ -58,9 +60,12 @@ class Wanted:
             answer_tokens = answer_limit(deployment.params)
         return self.prompt_tokens + (answer_tokens or 0)
 
-    def untried(self) -> Iterator[Deployment]:
-        """Yield those that it may still ask."""
-        return (d for d in self.group.deployments if d not in self.tried)
+    def awaited(self, now_s: float) -> Iterator[Deployment]:
+        """Yield those that it may still ask, and would wait for."""
+        for deployment in self.group.deployments:
+            is_probed = deployment.probe is not None or deployment.probed_until_s > now_s
+            if deployment not in self.tried and (self.is_patient or not is_probed):
+                yield deployment
 
 
 @define(eq=False)

@@ -79,7 +79,7 @@ class Health:
             with self._lock:
                 if (lease := self._lease(wanted)) is not None:
                     return lease
-                if not 0 < self._soonest_s(wanted.untried()) <= SOON_S:
+                if not 0 < self._soonest_s(wanted.awaited(self.clock())) <= SOON_S:
                     return None
                 waiter = Waiter.of(wanted)
                 wanted.group.waiting.append(waiter)
@@ -256,9 +256,9 @@ class Health:
         kept: list[Waiter] = []
         while group.waiting:
             waiter = group.waiting.popleft()
-            if 0 < self._soonest_s(waiter.wanted.untried()) <= SOON_S:
+            if 0 < self._soonest_s(waiter.wanted.awaited(self.clock())) <= SOON_S:
                 kept.append(waiter)
-                if not waiter.wanted.tried:
+                if not waiter.wanted.tried and waiter.wanted.is_patient:
                     break  # nor is there anything for those behind it
                 continue
             waiter.is_waiting = False
@@ -286,7 +286,7 @@ class Health:
         with self._lock:
             if not waiter.is_waiting:
                 return 0.0
-            wait_s = self._soonest_s(waiter.wanted.untried())
+            wait_s = self._soonest_s(waiter.wanted.awaited(self.clock()))
             if 0 < wait_s <= SOON_S:
                 return SOON_S if wait_s == UNKNOWN_S else wait_s
             waiter.wanted.group.waiting.remove(waiter)

@@ -141,14 +141,14 @@ class RoutePlan:
 
     async def _routed(self, call: Call, request: Request) -> AsyncGenerator[Event, None]:
         attempts = self._begun(call, request)
-        waiting, seen = [self._group(call)], {call.model}
         try:
-            while waiting:
-                if waiting[0] not in attempts.asked:
-                    attempts.asked.append(waiting[0])
-                lease = await self._leased(waiting[0], attempts)
+            while attempts.waiting:
+                group = attempts.waiting[0]
+                if group not in attempts.asked:
+                    attempts.asked.append(group)
+                lease = await self._leased(group, attempts)
                 if lease is None:
-                    waiting = self._next(call, waiting, seen, attempts)
+                    self._go_on(attempts)
                     continue
                 async with aclosing(self._attempt(lease, attempts)) as events:
                     async for event in events:
@@ -156,7 +156,7 @@ class RoutePlan:
                 if attempts.is_answered:
                     return
                 if not is_worth_another(cast("APIError", attempts.error)):
-                    waiting = self._next(call, waiting, seen, attempts)
+                    self._go_on(attempts)
             raise self._last_word(call, attempts)
         finally:
             attempts.taken()
@@ -171,7 +171,13 @@ class RoutePlan:
     def _begun(self, call: Call, request: Request) -> Attempts:
         asked = self._asked(call, request)
         is_counted = any(budget.max_tokens is not None for budget in self.budget)
-        return Attempts(asked, call.model, prompt_tokens=prompt_tokens(asked) if is_counted else 0)
+        return Attempts(
+            asked,
+            call.model,
+            prompt_tokens=prompt_tokens(asked) if is_counted else 0,
+            waiting=[self._group(call)],
+            seen={call.model},
+        )
 
     def _asked(self, call: Call, request: Request) -> Call:
         """Return the call as the plugins around this one want it: they may change the request."""
@@ -219,6 +225,8 @@ class RoutePlan:
         if attempts.until_s is None and total_s is not None:
             attempts.until_s = loop.time() + total_s
         refresh = None if self.shared is None else self.shared.refresh
+        if attempts.waiting[1:] or self._names(attempts, wanted.group, FALLBACKS):
+            wanted = evolve(wanted, is_patient=False)
         try:
             return await self.health.lease_soon(wanted, attempts.until_s, refresh)
         except TimeoutError:
@@ -295,21 +303,25 @@ class RoutePlan:
         seed = seed_of(SEED.value())
         return call if seed is None else evolve(call, params={**call.params, "seed": seed})
 
-    def _next(
-        self, call: Call, waiting: list[Group], seen: set[str], attempts: Attempts
-    ) -> list[Group]:
-        """Return the groups to ask after one that has nobody left; none if there is none."""
-        group, *rest = waiting
-        error = attempts.error
-        if call.options.get("disable_fallbacks"):
-            return rest
+    def _go_on(self, attempts: Attempts) -> None:
+        """Go on to the groups to ask after one that has nobody left."""
+        group = attempts.waiting.pop(0)
+        error, names = attempts.error, list[str]()
         setting = setting_for(error)
-        if setting is FALLBACKS and error is not None and not is_worth_another(error):
-            return rest
-        known = self._fallbacks(call, setting)
-        names = [n for n in known.get(group.name, known.get("*", ())) if n not in seen]
-        seen.update(names)
-        return [*(self._group(evolve(call, model=n, provider=None)) for n in names), *rest]
+        if setting is not FALLBACKS or error is None or is_worth_another(error):
+            names = self._names(attempts, group, setting)
+        attempts.seen.update(names)
+        attempts.waiting[:0] = [
+            self._group(evolve(attempts.call, model=name, provider=None)) for name in names
+        ]
+
+    def _names(self, attempts: Attempts, group: Group, setting: Setting[Any]) -> list[str]:
+        """Return the names of those that are for the time when nobody of a group is left."""
+        if attempts.call.options.get("disable_fallbacks"):
+            return []
+        known = self._fallbacks(attempts.call, setting)
+        names = known.get(group.name, known.get("*", ()))
+        return [name for name in names if name not in attempts.seen]
 
     def _fallbacks(self, call: Call, setting: Setting[Any]) -> Fallbacks:
         given = call.options.get(setting.option or "")

@@ -21,7 +21,7 @@ from scillm_router.groups import Group, Lease
 from scillm_router.health import Health
 
 REFRESH_S = 0.25
-ANSWER_S = 1.0  # a Redis that takes longer is done without for a while
+ANSWER_S = 2.0  # a Redis that takes longer is done without for a while
 PROBE_S = 30.0  # a process that died while it probed is believed for so long
 FORGOTTEN_S = 3600.0  # after so long without a probe a doubt is dropped
 _KEYS = ("{scillm:router}:resting", "{scillm:router}:probes")
