@@ -41,6 +41,7 @@ class Wanted:
         group: Whom to choose from.
         tried: Those that it has asked already.
         choose: Picks one of those that may be asked, all of one order.
+        is_pure: Whether *choose* may be asked in vain, and of some that may not be asked.
         prompt_tokens: About how many tokens its messages are.
         answer_tokens: The most that its answer may take, None if it does not say.
         is_patient: Whether it waits for the end of a probe; else it has somewhere else to go.
@@ -49,6 +50,7 @@ class Wanted:
     group: Group
     tried: Sequence[Deployment]
     choose: Callable[[Sequence[Deployment]], Deployment]
+    is_pure: bool = False
     prompt_tokens: int = 0
     answer_tokens: int | None = None
     is_patient: bool = True
@@ -116,7 +118,8 @@ class Group:
         digest: Tells it from another of the same name, whose answers may be others.
         first: Those of the lowest order.
         has_tokens: Whether the tokens of some of them are limited.
-        is_watched: Whether some of them may not be asked at any time.
+        has_limits: Whether some of them take only so many requests or tokens.
+        is_troubled: Whether some of them failed lately, or are said to have.
         waiting: Calls that wait for one of them, the first to come first.
     """
 
@@ -126,7 +129,8 @@ class Group:
     digest: str = ""
     first: list[Deployment] = field(init=False)
     has_tokens: bool = field(init=False)
-    is_watched: bool = field(default=False, init=False)
+    has_limits: bool = field(init=False)
+    is_troubled: bool = field(default=False, init=False)
     waiting: deque[Waiter] = field(factory=deque, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -134,8 +138,8 @@ class Group:
         self.has_alternate = self.has_alternate or len(self.deployments) > 1
         self.first = [d for d in self.deployments if d.order == self.deployments[0].order]
         self.has_tokens = any(d.tpm is not None for d in self.deployments)
-        self.look()
+        self.has_limits = any(d.has_limits for d in self.deployments)
 
     def look(self) -> None:
-        """See anew whether there is anything to watch: while all is well, choosing is cheap."""
-        self.is_watched = any(d.has_limits or d.is_troubled for d in self.deployments)
+        """See anew whether there is any trouble: while there is none, choosing is cheap."""
+        self.is_troubled = any(d.is_troubled for d in self.deployments)

@@ -135,7 +135,7 @@ class Health:
             return 0.0
         with self._lock:
             deployment.fails += 1
-            deployment.is_troubled = group.is_watched = True
+            deployment.is_troubled = group.is_troubled = True
             deployment.last_failure = failure
             wait_s = failure.retry_after_s or 0.0
             is_enough = deployment.fails > self._allowed_fails or lease.is_probe
@@ -155,7 +155,7 @@ class Health:
         with self._lock:
             deployment.probed_until_s = self.clock() + wait_s
             deployment.is_doubtful = group.has_alternate
-            deployment.is_troubled = group.is_watched = True
+            deployment.is_troubled = group.is_troubled = True
 
     def full(self, deployment: Deployment, wait_s: float) -> None:
         """Take note that all processes together have used up what a deployment takes."""
@@ -179,12 +179,9 @@ class Health:
 
     def _lease(self, wanted: Wanted) -> Lease | None:
         now_s, group = self.clock(), wanted.group
-        able: Sequence[Deployment] = group.first
-        if wanted.tried or group.is_watched:
-            able = self._able(wanted, now_s)
-            if not able:
-                return None
-        deployment = able[0] if len(able) == 1 else wanted.choose(able)
+        deployment = self._chosen(wanted, now_s)
+        if deployment is None:
+            return None
         deployment.in_flight += 1
         is_probe = deployment.is_doubtful
         if deployment.has_limits:
@@ -195,6 +192,19 @@ class Health:
         if is_probe:
             deployment.probe = lease
         return lease
+
+    def _chosen(self, wanted: Wanted, now_s: float) -> Deployment | None:
+        group = wanted.group
+        if not (wanted.tried or group.is_troubled):
+            if not group.has_limits:
+                return wanted.choose(group.first)
+            if wanted.is_pure:
+                # Chosen of all, it is as good as chosen of those that have room, if it has room.
+                one = wanted.choose(group.first)
+                if self._wait_s(one, now_s) <= 0:
+                    return one
+        able = self._able(wanted, now_s)
+        return wanted.choose(able) if able else None
 
     def _able(self, wanted: Wanted, now_s: float) -> Sequence[Deployment]:
         able: list[Deployment] = []
@@ -243,7 +253,7 @@ class Health:
     def _rest(self, group: Group, deployment: Deployment, wait_s: float) -> None:
         deployment.cool_until_s = max(deployment.cool_until_s, self.clock() + wait_s)
         deployment.is_doubtful = group.has_alternate
-        deployment.is_troubled = group.is_watched = True
+        deployment.is_troubled = group.is_troubled = True
 
     def _mend(self, group: Group, deployment: Deployment) -> None:
         deployment.fails, deployment.cool_until_s, deployment.probed_until_s = 0, 0.0, 0.0

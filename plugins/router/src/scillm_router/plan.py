@@ -196,7 +196,7 @@ class RoutePlan:
 
     async def _leased(self, group: Group, attempts: Attempts) -> Lease | None:
         """Choose a deployment and take note of the request; None if there is none left."""
-        wanted = Wanted(group, attempts.tried, self.strategy.chosen)
+        wanted = Wanted(group, attempts.tried, self.strategy.chosen, self.strategy.is_built_in)
         if group.has_tokens:
             asked = attempts.call
             tokens = prompt_tokens(asked), answer_limit(asked.params)

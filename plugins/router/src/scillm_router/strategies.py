@@ -138,8 +138,8 @@ class Strategy:
                 f"routing_strategy={self.name!r} is known to nobody; there are simple-shuffle, "
                 "least-busy, latency-based-routing, ordered, and what plugins add"
             )
-        is_alone = len(self.manager.get_plugins()) == 1
-        self._way: Choose = built_in.ways[self.name] if is_alone else self._checked
+        self.is_built_in = len(self.manager.get_plugins()) == 1
+        self._way: Choose = built_in.ways[self.name] if self.is_built_in else self._checked
 
     def chosen(self, deployments: Sequence[Deployment]) -> Deployment:
         """Choose one of those that may be asked."""
