@@ -167,7 +167,7 @@ def test_results_are_not_wanted_any_more(left, how):
 
 
 CTRL_C = """
-import os, signal, sys, threading, json
+import sys, threading
 from scillm import Kernel
 from scillm_router import Router
 from pytest_scillm.endpoint import Endpoint
@@ -178,10 +178,10 @@ with Endpoint() as endpoint, Kernel.installed() as kernel:
         [{"model_name": "g", "litellm_params": {**params, "order": n}} for n in range(2)],
         kernel=kernel,
     )
-    def press():
-        endpoint.wait_until(lambda e: e.requests_to(base))
-        os.kill(os.getpid(), signal.SIGINT)
-    threading.Thread(target=press).start()
+    def tell():
+        endpoint.wait_until(lambda e: e.requests_to(base), timeout_s=30)
+        print("asked", flush=True)
+    threading.Thread(target=tell).start()
     try:
         router.completion("g", [{"role": "user", "content": "x"}], stream=STREAM)
     except KeyboardInterrupt:
@@ -195,5 +195,11 @@ with Endpoint() as endpoint, Kernel.installed() as kernel:
 def test_ctrl_c_ends_a_sync_call(stream):
     """The caller gets KeyboardInterrupt."""
     code = CTRL_C.replace("STREAM", stream)
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert run.stdout.strip() == "interrupted True [(0, 0.0), (0, 0.0)]", run.stderr
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as run:
+        try:
+            assert run.stdout.readline() == "asked\n"
+            run.send_signal(signal.SIGINT)
+            said, _ = run.communicate(timeout=30)
+        finally:
+            run.kill()
+    assert said.strip() == "interrupted True [(0, 0.0), (0, 0.0)]"
