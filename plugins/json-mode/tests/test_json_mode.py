@@ -335,3 +335,14 @@ def test_a_hostile_answer_is_held_against_its_schema_in_little_time_and_words(
         ask(json_schema=schema)
     assert len(str(info.value)) < 1000
     assert info.value.raw == content
+
+
+def test_an_answer_in_a_schema_is_parsed_too(ask, wire):
+    """The JSON itself; a class of another kind is told how to be asked for."""
+    wire.reply(answer('Here: {"a": 1}'))
+
+    response = ask(json_schema={"type": "object", "required": ["a"]})
+
+    assert response.parsed == {"a": 1}
+    with pytest.raises(BadRequestError, match=r"json_schema=Model.model_json_schema\(\)"):
+        ask(response_format=int)

@@ -1,6 +1,7 @@
 """Many calls."""
 
 import asyncio
+import contextlib
 import gc
 import tracemalloc
 from collections import deque
@@ -241,6 +242,88 @@ def test_requests_are_read_as_they_are_needed(router):
         fan(router, broken())
 
 
+@pytest.mark.parametrize("name", ["parallel_acompletions", "parallel_as_completed"])
+def test_requests_may_come_from_an_async_iterator(router, name):
+    """Read one at a time, as they are needed, and closed when no more are wanted."""
+    read, closed = [], []
+
+    async def requests():
+        try:
+            for number in range(1000):
+                await asyncio.sleep(0)
+                read.append(number)
+                yield {"model": "abc"[number % 3], "messages": ASK}
+        finally:
+            closed.append(True)
+
+    async def main():
+        if name == "parallel_acompletions":
+            slots = await router.parallel_acompletions(requests(), concurrency=7)
+        else:
+            slots = []
+            async with contextlib.aclosing(
+                router.parallel_as_completed(requests(), concurrency=7)
+            ) as coming:
+                async for slot in coming:
+                    slots.append(slot)
+                    if len(slots) == 20:
+                        break
+        return slots, len(asyncio.all_tasks()) - 1
+
+    slots, left = asyncio.run(main())
+    assert (left, closed) == (0, [True])
+    if name == "parallel_acompletions":
+        assert [slot.index for slot in slots] == list(range(1000))
+        assert {slot.content for slot in slots[::3]} == {"by a"}
+    else:
+        assert len(read) < 20 + 2 * 7 + 1
+
+
+def test_an_async_iterator_that_fails_is_told(router):
+    """And the rest is cancelled."""
+
+    async def requests():
+        yield {"model": "a", "messages": ASK}
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        fan(router, requests())
+
+
+def test_a_worker_that_somebody_else_cancels_ends_the_run(router, fleet):
+    """Rather than having it wait for ever."""
+
+    async def main():
+        async def gate(model):
+            if model == "b":
+                asyncio.current_task().cancel()
+                await asyncio.sleep(0)
+            await asyncio.Event().wait()
+
+        fleet.gate = gate
+        requests = [{"model": name, "messages": ASK} for name in "aab"]
+        with pytest.raises(asyncio.CancelledError):
+            await router.parallel_acompletions(requests)
+        return len(asyncio.all_tasks()) - 1
+
+    assert asyncio.run(main()) == 0
+
+
+def test_as_many_workers_are_made_as_there_is_work(router):
+    """However many may be under way."""
+
+    async def main():
+        slots = router.parallel_as_completed(
+            [{"model": "a", "messages": ASK}] * 3, concurrency=1_000_000
+        )
+        async for _ in slots:
+            assert len(asyncio.all_tasks()) < 6
+        return True
+
+    assert asyncio.run(main())
+
+
+@pytest.mark.slow
 def test_memory_is_flat(router, fleet):
     """Whatever the number of requests."""
     fleet.calls, fleet.asked = deque(maxlen=1), deque(maxlen=1)
@@ -254,11 +337,16 @@ def test_memory_is_flat(router, fleet):
     asyncio.run(many(200))
     gc.collect()
     tracemalloc.start()
-    asyncio.run(many(2000))
+    asyncio.run(many(1000))
+    _, peak_of_less = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    asyncio.run(many(10_000))
+    _, peak_of_more = tracemalloc.get_traced_memory()
     gc.collect()
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < 200_000
+    assert peak_of_more < peak_of_less + 200_000
 
 
 def test_streams_are_drained_to_whole_answers(router):

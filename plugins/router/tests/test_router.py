@@ -1,7 +1,9 @@
 """Who is asked, in which order, and when no more."""
 
 import asyncio
+import copy
 import logging
+import pickle
 from collections import Counter
 
 import pytest
@@ -156,7 +158,9 @@ def test_when_nobody_is_left_the_error_says_how_long(router, fleet, clock):
 def test_the_callers_own_fault_is_told_at_once(router, fleet, status):
     """Nobody else would take it, and nobody rests for it."""
     fleet.fails["a"] = [status, None]
-    one = router({"g": [params("a", order=1), params("b", order=2)]}, fallbacks=[{"g": ["b"]}])
+    one = router(
+        {"g": [params("a", order=1), params("b", order=2)]}, fallbacks=[{"g": ["fleet/b"]}]
+    )
     with pytest.raises(Exception, match=str(status)):
         one.completion("g", ASK)
     one.completion("g", ASK)
@@ -216,6 +220,16 @@ def test_fallbacks_may_be_chained_and_name_plain_models(router, fleet):
     one = router({"g": ["a"], "h": ["b"]}, fallbacks=[{"g": ["h"]}, {"h": ["g", "fleet/plain"]}])
     assert one.completion("g", ASK).text == "by plain"
     assert fleet.asked == ["a", "b", "plain"]
+
+
+def test_a_fallback_that_takes_no_such_request_hides_no_outage(router, fleet):
+    """The error that may pass is told; those after it are asked all the same."""
+    fleet.fails = {"a": [503], "b": [400]}
+    with pytest.raises(ServiceUnavailableError) as info:
+        router({"g": ["a"], "h": ["b"]}, fallbacks=[{"g": ["h"]}]).completion("g", ASK)
+    assert [each["kind"] for each in info.value.attempted] == ["overloaded", "bad_request"]
+    one = router({"g": ["a"], "h": ["b"], "i": ["c"]}, fallbacks=[{"g": ["h", "i"]}])
+    assert one.completion("g", ASK).text == "by c"
 
 
 def test_a_stream_that_began_is_not_begun_elsewhere(router, fleet):
@@ -373,6 +387,23 @@ def test_the_calls_own_arguments_win_over_the_deployments(router, fleet):
     assert (call.api_key.reveal(), call.api_base, call.headers["x"]) == ("k2", "http://a", "y")
 
 
+def test_a_fallback_is_not_sent_the_key_of_the_first(router, fleet):
+    """Nor asked at its address; headers that hold no key go along."""
+    fleet.fails["a"] = [503]
+    one = router(
+        {"g": ["a"], "h": [params("b", api_base="http://h", api_key="kh")]},
+        fallbacks=[{"g": ["fleet/c", "h"]}],
+    )
+    fleet.fails["c"] = [503]
+    headers = {"authorization": "Bearer kg", "x-api-key": "kg", "x-trace": "1"}
+    one.completion("g", ASK, api_key="kg", api_base="http://g", extra_headers=headers)
+    first, plain, other = fleet.calls
+    assert (first.api_base, first.api_key.reveal(), len(first.headers)) == ("http://g", "kg", 3)
+    assert (plain.api_base, plain.api_key, dict(plain.headers)) == (None, None, {"x-trace": "1"})
+    assert (other.api_base, other.api_key.reveal()) == ("http://h", "kh")
+    assert dict(other.headers) == {"x-trace": "1"}
+
+
 def test_without_a_list_calls_name_their_provider(kernel, fleet):
     """By prefix or by custom_llm_provider, through the same doors."""
     one = Router(kernel=kernel)
@@ -423,6 +454,101 @@ def test_a_budget_is_counted_as_it_is_spent(router, fleet):
         one.completion("g", ASK)
     assert isinstance(info.value, BudgetExceeded)
     assert (budget.requests, len(fleet.asked), budget.tokens) == (3, 3, 10)
+
+
+def test_of_many_at_once_as_many_leave_as_the_budget_has(endpoint):
+    """Counted at the endpoint: ten, and not one more; the others are told."""
+    base = endpoint.url("lat5")
+    params = {"model": "openai_like/m", "api_base": base, "api_key": "k"}
+    with Kernel.installed() as kernel:
+        one = Router([{"model_name": "g", "litellm_params": params}], kernel=kernel)
+        budget = one.set_budget(max_requests=10)
+        requests = [{"model": "g", "messages": ASK}] * 200
+        slots = asyncio.run(one.parallel_acompletions(requests, concurrency=64))
+    assert len(endpoint.requests_to(base)) == budget.requests == 10
+    errors = [slot.error for slot in slots if slot.error is not None]
+    assert len(errors) == 190
+    assert {type(error) for error in errors} == {BudgetExceeded}
+    assert all(str(error).startswith("BudgetExceeded: 10 of 10") for error in errors)
+
+
+def test_a_budget_that_ends_between_two_hosts_says_what_was_tried(router, fleet):
+    """The failure is not forgotten over it."""
+    fleet.fails["a"] = [503]
+    one = router({"g": [params("a", order=1), params("b", order=2)]})
+    one.set_budget(max_requests=1)
+    with pytest.raises(BudgetExceeded) as info:
+        one.completion("g", ASK)
+    assert [each["kind"] for each in info.value.attempted] == ["overloaded"]
+    assert fleet.asked == ["a"]
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+def test_a_stream_without_usage_is_counted_by_its_letters(endpoint, is_left):
+    """Also as far as it came, when it is left; its messages count from the start."""
+    base = endpoint.url("nousage-gap1-n400")
+    params = {"model": "openai_like/m", "api_base": base, "api_key": "k"}
+    with Kernel.installed() as kernel:
+        one = Router([{"model_name": "g", "litellm_params": params}], kernel=kernel)
+        budget = one.set_budget(max_tokens=10_000)
+        with one.completion("g", [{"role": "user", "content": "x" * 400}], stream=True) as stream:
+            assert budget.tokens == 100
+            for _ in stream:
+                if is_left:
+                    break
+            letters = len(stream.partial.text)
+    assert budget.tokens >= 100
+    if not is_left:
+        assert budget.tokens == 100 + letters // 4
+
+
+def test_the_calls_timeout_wins_then_the_deployments_then_the_routers(router, fleet):
+    """As its other arguments do."""
+    one = router({"g": [params("a", timeout=7)], "h": ["b"]}, timeout=9)
+    for group, given, total_s in [("g", {}, 7), ("g", {"timeout": 3}, 3), ("h", {}, 9)]:
+        one.completion(group, ASK, **given)
+        assert fleet.calls[-1].timeouts.total_s == total_s
+
+
+def test_a_fallback_that_nobody_is_is_told_when_the_router_is_made(router, caplog):
+    """With the nearest name, not when it is needed."""
+    with pytest.raises(BadRequestError, match="names 'vison', which is no group: did you mean 'vi"):
+        router({"text": ["a"], "vision": ["b"]}, fallbacks=[{"text": ["vison"]}])
+    router({"text": ["a"], "vision": ["b"]}, fallbacks=[{"txt": ["vision"]}])
+    assert "fallbacks are for 'txt', which is no group: did you mean 'text'?" in caplog.text
+    with pytest.raises(BadRequestError, match="names 'c'"):
+        router({"text": ["a"], "vision": ["b"]}).completion("text", ASK, fallbacks=["c"])
+
+
+def test_a_router_says_why_it_cannot_be_pickled(router):
+    """And what to do instead."""
+    for attempt in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match="make one in each process"):
+            attempt(router({"g": ["a"]}))
+
+
+def test_no_retries_need_no_plugin(kernel, fleet):
+    """Nought is what happens without."""
+    fleet.fails["x"] = [503]
+    with pytest.raises(ServiceUnavailableError):
+        Router(kernel=kernel, num_retries=0).completion("fleet/x", ASK)
+    assert fleet.asked == ["x"]
+
+
+def test_a_list_may_be_read_once(kernel, fleet):
+    """A generator, for instance."""
+    models = ("fleet/a", "")
+    entries = ({"model_name": "g", "litellm_params": {"model": model}} for model in models)
+    one = Router(entries, kernel=kernel, cooldown=3)
+    assert len(one.model_list) == 1
+    assert one.completion("g", ASK).text == "by a"
+
+
+@pytest.mark.parametrize("wrong", [-1, "5", float("inf"), True])
+def test_a_cooldown_that_is_no_time_is_refused(kernel, wrong):
+    """Rather than kept for ever."""
+    with pytest.raises(BadRequestError, match="cooldown_time"):
+        Router(cooldown=wrong, kernel=kernel)
 
 
 @pytest.mark.parametrize("stream", [False, True])

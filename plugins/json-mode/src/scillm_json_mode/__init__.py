@@ -4,6 +4,7 @@ Read ``reading`` first: how JSON is found in a text. ``plugin`` applies it to an
 validates them and makes instances, ``strict`` and ``hedged`` are helpers around ``completion``.
 """
 
-from scillm_json_mode.plugin import InvalidJSON, JsonMode
+from scillm_json_mode.checking import InvalidJSON
+from scillm_json_mode.plugin import JsonMode
 
 __all__ = ["InvalidJSON", "JsonMode"]

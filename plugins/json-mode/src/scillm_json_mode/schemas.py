@@ -28,7 +28,10 @@ def schema_of(kind: type[Any]) -> dict[str, Any]:
         BadRequestError: It is no attrs class, or a field has a type that JSON does not have.
     """
     if not attrs.has(kind):
-        raise BadRequestError(f"response_format={kind!r} is no attrs class and no mapping")
+        raise BadRequestError(
+            f"response_format={kind!r} is no attrs class and no mapping: of another kind of class "
+            "give its schema, as in json_schema=Model.model_json_schema() for one of pydantic"
+        )
     return _Writer(kind).schema()
 
 

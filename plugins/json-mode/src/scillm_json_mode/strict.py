@@ -8,7 +8,7 @@ from typing import Any
 
 import scillm
 from scillm import BadRequestError, Response
-from scillm_json_mode.plugin import InvalidJSON
+from scillm_json_mode.checking import InvalidJSON
 from scillm_json_mode.reading import strictly
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from scillm import APIError, FailureKind
+from scillm_router import forks
 
 LOG = logging.getLogger("scillm.router")
 OnExhaust = Callable[[Mapping[str, Any]], object] | Literal["error", "warn"]
@@ -44,9 +45,10 @@ class Budget:
         self._on_exhaust, self._is_hard = on_exhaust, hard and on_exhaust != "warn"
         self._is_told = False
         self._lock = threading.Lock()
+        forks.register(self)
 
-    def take_request(self, model: str) -> None:
-        """Count a request that is about to go out.
+    def take_request(self, model: str, tokens: int = 0) -> None:
+        """Count a request that is about to go out, and about as many tokens as its messages are.
 
         Raises:
             BudgetExceeded: It is one too many.
@@ -59,15 +61,20 @@ class Budget:
                 is_new = bool(what) and not self._is_told
                 self._is_told = self._is_told or is_new
                 self.requests += 1
+                self.tokens += tokens
         if is_new:
             self._tell(what)
         if what and self._is_hard:
             raise BudgetExceeded(f"BudgetExceeded: {what}", llm_provider="router", model=model)
 
-    def add_tokens(self, tokens: int) -> None:
-        """Count the tokens of an answer."""
+    def settle(self, taken: int, spent: int) -> None:
+        """Count the tokens that a request took in truth, in place of those that were taken."""
         with self._lock:
-            self.tokens += tokens
+            self.tokens += spent - taken
+
+    def forked(self) -> None:
+        """In a forked child nobody holds the lock."""
+        self._lock = threading.Lock()
 
     def _spent(self) -> str:
         if self.max_requests is not None and self.requests >= self.max_requests:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import logging
-from collections import deque
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Any
 
 from attrs import define, evolve, field
@@ -14,8 +14,11 @@ from attrs import define, evolve, field
 from scillm import BadRequestError, Call, Failure, Secret, Timeouts
 from scillm.answers import plain
 from scillm.doors import OPENAI_PARAMS
+from scillm_router.windows import Window
 
 LOG = logging.getLogger("scillm.router")
+
+HALF_LIFE_S = 30.0  # of what was seen of a latency
 
 _OF_ENTRY = ("model_name", "litellm_params", "model_info")
 _OF_PARAMS = (
@@ -71,27 +74,38 @@ class Deployment:
     timeouts: Timeouts | None = None
     order: float = 0
     weight: float = 1.0
-    rpm: float | None = None
-    tpm: float | None = None
+    rpm: int | None = None
+    tpm: int | None = None
     max_parallel: int | None = None
 
-    # What is known of it at the moment; changed by `health` alone. `sent` holds when, how many
-    # requests, how many tokens.
+    # What is known of it at the moment; changed by `health` alone.
     in_flight: int = field(default=0, init=False)
     latency_s: float | None = field(default=None, init=False)
+    heard_s: float = field(default=0.0, init=False)
     fails: int = field(default=0, init=False)
+    last_failure: Failure | None = field(default=None, init=False)
     cool_until_s: float = field(default=0.0, init=False)
     is_doubtful: bool = field(default=False, init=False)
-    is_probed: bool = field(default=False, init=False)
-    last_failure: Failure | None = field(default=None, init=False)
-    sent: deque[tuple[float, int, int]] = field(factory=deque, init=False, repr=False)
+    is_troubled: bool = field(default=False, init=False)
+    probe: object = field(default=None, init=False, repr=False)
+    probed_until_s: float = field(default=0.0, init=False)
+    full_until_s: float = field(default=0.0, init=False)
+    requests: Window | None = field(default=None, init=False, repr=False)
+    tokens: Window | None = field(default=None, init=False, repr=False)
+    has_limits: bool = field(default=False, init=False)
 
-    @property
-    def has_limits(self) -> bool:
-        """Whether it takes only so many requests or tokens."""
-        return not (self.rpm is None and self.tpm is None and self.max_parallel is None)
+    def __attrs_post_init__(self) -> None:
+        self.requests = None if self.rpm is None else Window(self.rpm)
+        self.tokens = None if self.tpm is None else Window(self.tpm)
+        self.has_limits = not (self.rpm is None and self.tpm is None and self.max_parallel is None)
 
-    def call(self, asked: Call) -> Call:
+    def expected_s(self, now_s: float) -> float | None:
+        """Return the latency to expect, None if it was never seen; it halves as it grows old."""
+        if self.latency_s is None:
+            return None
+        return float(self.latency_s * 0.5 ** ((now_s - self.heard_s) / HALF_LIFE_S))
+
+    def call(self, asked: Call, timeouts: Timeouts) -> Call:
         """Return *asked* as this deployment is to be asked it; the call's own arguments win."""
         return evolve(
             asked,
@@ -103,8 +117,27 @@ class Deployment:
             params={**self.params, **asked.params},
             extra_body={**self.extra_body, **asked.extra_body},
             options={**self.options, **asked.options},
-            timeouts=self.timeouts or asked.timeouts,
+            timeouts=timeouts,
         )
+
+
+def answer_limit(params: Mapping[str, Any]) -> int | None:
+    """Return the most tokens that an answer may take, None if these parameters allow any."""
+    limit = params.get("max_completion_tokens") or params.get("max_tokens")
+    return limit if isinstance(limit, int) else None
+
+
+def digest_of(deployments: Iterable[Deployment]) -> str:
+    """Return a text that is another one wherever the answers of these deployments may be others."""
+    said = [
+        (d.model, d.provider, d.api_base, _shown(d.params), _shown(d.extra_body), _shown(d.options))
+        for d in deployments
+    ]
+    return hashlib.sha256(repr(sorted(map(repr, said))).encode()).hexdigest()[:12]
+
+
+def _shown(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return sorted(((name, plain(value)) for name, value in values.items()), key=str)
 
 
 def read(model_list: Iterable[Mapping[str, Any]], options: frozenset[str]) -> list[Deployment]:
@@ -182,9 +215,9 @@ def _deployment(
         timeouts=None if timeout is None else Timeouts.of(timeout),
         order=_number(params, "order", where) or 0,
         weight=1.0 if (weight := _number(params, "weight", where)) is None else weight,
-        rpm=_number(params, "rpm", where),
-        tpm=_number(params, "tpm", where),
-        max_parallel=_count(params, where),
+        rpm=_limit(params, "rpm", where),
+        tpm=_limit(params, "tpm", where),
+        max_parallel=_limit(params, "max_parallel_requests", where),
     )
 
 
@@ -197,18 +230,23 @@ def _number(params: Mapping[str, Any], name: str, where: str) -> float | None:
     value = params.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < inf:
         raise BadRequestError(f"{where} has {name}={value!r}: it must be a number, 0 or more")
     return value
 
 
-def _count(params: Mapping[str, Any], where: str) -> int | None:
-    value = _number(params, "max_parallel_requests", where)
-    return None if value is None else max(1, int(value))
+def _limit(params: Mapping[str, Any], name: str, where: str) -> int | None:
+    value = _number(params, name, where)
+    if value is not None and (value < 1 or value != int(value)):
+        raise BadRequestError(
+            f"{where} has {name}={value!r}: it must be a whole number, 1 or more; "
+            "leave it out for no limit, and the entry out if it is not to be asked"
+        )
+    return None if value is None else int(value)
 
 
 def _id(name: str, params: Mapping[str, Any], where: str) -> str:
     """Return an id that is the same in every process, so that they can speak of one deployment."""
-    shown = {n: plain(v) for n, v in params.items() if n not in ("api_key", "extra_headers")}
-    digest = hashlib.sha256(repr((name, sorted(shown.items(), key=str), where)).encode())
+    shown = {n: v for n, v in params.items() if n not in ("api_key", "extra_headers")}
+    digest = hashlib.sha256(repr((name, _shown(shown), where)).encode())
     return f"{name}:{digest.hexdigest()[:8]}"

@@ -9,90 +9,57 @@ from __future__ import annotations
 import asyncio
 import difflib
 import hashlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field, frozen
 
 from scillm import (
     APIError,
     BadRequestError,
     Call,
-    Failure,
-    FailureKind,
-    RateLimitError,
     Request,
     Route,
     Setting,
+    Timeouts,
     hookimpl,
 )
-from scillm_router.budget import Budget
-from scillm_router.deployments import Deployment
-from scillm_router.health import SLOT_S, Group, Health, Lease, is_worth_another
+from scillm.settings import TIMEOUT
+from scillm_router.attempts import (
+    PROVIDER,
+    Attempts,
+    Meter,
+    all_resting,
+    is_callers,
+    prompt_tokens,
+    too_late,
+)
+from scillm_router.budget import Budget, BudgetExceeded
+from scillm_router.deployments import Deployment, answer_limit
+from scillm_router.fallbacks import (
+    CONTENT_POLICY,
+    CONTEXT_WINDOW,
+    DISABLE,
+    FALLBACKS,
+    Fallbacks,
+    read_fallbacks,
+    setting_for,
+)
+from scillm_router.groups import Group, Lease, Wanted
+from scillm_router.health import Health, is_worth_another
+from scillm_router.variables import SEED
 
 if TYPE_CHECKING:
     from scillm import Event, Kernel, Sender
+    from scillm_router.shared import Shared
     from scillm_router.strategies import Strategy
 
 ORDER = 350
-PROVIDER = "router"
-Fallbacks = Mapping[str, Sequence[str]]
 
 
-def _option(name: str, meaning: str) -> Setting[Any]:
-    return Setting(name=name.upper(), default=None, option=name, help=meaning)
-
-
-FALLBACKS = _option("fallbacks", "groups to ask when a group has nobody left")
-CONTEXT_WINDOW = _option("context_window_fallbacks", "groups to ask when messages are too long")
-CONTENT_POLICY = _option("content_policy_fallbacks", "groups to ask when content is refused")
-DISABLE = _option("disable_fallbacks", "true leaves all of these out")
-SEED: Setting[str] = Setting(
-    name="DETERMINISTIC_SEED",
-    default="",
-    help="seed of every call of a deterministic Router: a number, or text that one is made of",
-)
 FIXED = {"temperature": 0, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
-_BY_KIND = {
-    FailureKind.CONTEXT_WINDOW: CONTEXT_WINDOW,
-    FailureKind.CONTENT_POLICY: CONTENT_POLICY,
-}
-
-
-def read_fallbacks(value: Any, name: str) -> Fallbacks:
-    """Read ``[{"a": ["b", "c"]}]`` or ``{"a": ["b", "c"]}``; ``"*"`` stands for every group.
-
-    Raises:
-        BadRequestError: It is something else.
-    """
-    merged: dict[str, Sequence[str]] = {}
-    for each in [value] if isinstance(value, Mapping) else value or ():
-        if not isinstance(each, Mapping):
-            raise BadRequestError(f"{name} has {each!r:.80}: write {{'group': ['another']}}")
-        for group, others in each.items():
-            merged[group] = [others] if isinstance(others, str) else list(others)
-    return merged
-
-
-@define(eq=False)
-class _Attempts:
-    """What has become of one call so far."""
-
-    asked: str
-    tried: list[Deployment] = field(factory=list)
-    said: list[dict[str, Any]] = field(factory=list)
-    error: APIError | None = None
-    lease: Lease | None = None
-    is_begun: bool = False
-    tokens: int | None = None
-
-    def failed(self, lease: Lease, error: APIError) -> None:
-        deployment = lease.deployment
-        self.tried.append(deployment)
-        self.error = error
-        told = {"group": deployment.group, "deployment": deployment.id, "model": deployment.model}
-        self.said.append({**told, "kind": str(error.failure.kind), "error": error.message})
 
 
 @frozen(eq=False)
@@ -104,7 +71,9 @@ class RoutePlan:
         beneath: The kernel that asks a deployment.
         health: Who may be asked.
         strategy: Who is, of those.
+        shared: What other processes know of that, or None.
         fallbacks: By the name of the setting: group to the groups after it.
+        timeout_s: Seconds for one request where nobody says more.
         budget: What may be spent; a list of none or one, so that it can be set later.
         is_deterministic: Whether nothing may be left to chance.
     """
@@ -114,6 +83,8 @@ class RoutePlan:
     health: Health
     strategy: Strategy
     fallbacks: Mapping[str, Fallbacks]
+    shared: Shared | None = None
+    timeout_s: float | None = None
     budget: list[Budget] = field(factory=list)
     is_deterministic: bool = False
     ORDER: int = ORDER
@@ -147,9 +118,13 @@ class RoutePlan:
         body = {"model": route.model, **call.params, **call.extra_body}
         if call.operation == "chat":
             body["messages"] = list(call.messages)
+        group = self.groups.get(route.model)
+        digest = group.digest if group is not None and not call.provider else ""
+        fixed = f"/fixed-{SEED.value()}" if self.is_deterministic else ""
         return Request(
             route=route,
-            url=f"router:{call.operation}",
+            # A cache tells requests apart by this, too: two Routers may have groups of one name.
+            url=f"router:{call.operation}/{digest}{fixed}",
             body=body,
             read=lambda frame: (),
             frames="sse" if call.stream else "json",
@@ -160,26 +135,31 @@ class RoutePlan:
         """Ask one deployment after another, until one answers."""
         if request.route.provider != PROVIDER:
             return None
+        for setting in (FALLBACKS, CONTEXT_WINDOW, CONTENT_POLICY) if call.options else ():
+            self._fallbacks(call, setting)  # what cannot be read is told before anything is sent
+        return partial(self._routed, call)
 
-        async def send(request: Request) -> AsyncGenerator[Event, None]:
-            attempts = _Attempts(call.model)
-            asked = self._asked(call, request)
-            waiting = [self._group(call)]
-            seen = {call.model}
-            while True:
-                lease = await self._leased(waiting[0], attempts, asked)
+    async def _routed(self, call: Call, request: Request) -> AsyncGenerator[Event, None]:
+        attempts = self._begun(call, request)
+        try:
+            while attempts.waiting:
+                group = attempts.waiting[0]
+                if group not in attempts.asked:
+                    attempts.asked.append(group)
+                lease = await self._leased(group, attempts)
                 if lease is None:
-                    waiting = self._next(call, waiting, seen, attempts)
+                    self._go_on(attempts)
                     continue
-                async with aclosing(self._attempt(lease, asked, attempts)) as events:
+                async with aclosing(self._attempt(lease, attempts)) as events:
                     async for event in events:
                         yield event
-                if attempts.error is None or attempts.lease is lease:  # it answered
+                if attempts.is_answered:
                     return
-                if not is_worth_another(attempts.error):
-                    waiting = self._next(call, waiting, seen, attempts)
-
-        return send
+                if not is_worth_another(cast("APIError", attempts.error)):
+                    self._go_on(attempts)
+            raise self._last_word(call, attempts)
+        finally:
+            attempts.taken()
 
     def _group(self, call: Call) -> Group:
         if call.model in self.groups and not call.provider:
@@ -187,6 +167,17 @@ class RoutePlan:
         name = call.model
         alone = Deployment(group=name, id=name, model=name, provider=call.provider)
         return Group(name, [alone])
+
+    def _begun(self, call: Call, request: Request) -> Attempts:
+        asked = self._asked(call, request)
+        is_counted = any(budget.max_tokens is not None for budget in self.budget)
+        return Attempts(
+            asked,
+            call.model,
+            prompt_tokens=prompt_tokens(asked) if is_counted else 0,
+            waiting=[self._group(call)],
+            seen={call.model},
+        )
 
     def _asked(self, call: Call, request: Request) -> Call:
         """Return the call as the plugins around this one want it: they may change the request."""
@@ -203,46 +194,107 @@ class RoutePlan:
             timeouts=request.timeouts,
         )
 
-    async def _leased(self, group: Group, attempts: _Attempts, asked: Call) -> Lease | None:
+    async def _leased(self, group: Group, attempts: Attempts) -> Lease | None:
         """Choose a deployment and take note of the request; None if there is none left."""
+        wanted = Wanted(group, attempts.tried, self.strategy.chosen, self.strategy.is_built_in)
+        if group.has_tokens:
+            asked = attempts.call
+            tokens = prompt_tokens(asked), answer_limit(asked.params)
+            wanted = evolve(wanted, prompt_tokens=tokens[0], answer_tokens=tokens[1])
         while True:
-            able = self.health.available(group, attempts.tried)
-            if able:
-                break
-            untried = [d for d in group.deployments if d not in attempts.tried]
-            if not untried or not 0 < self.health.wait_s(untried) <= SLOT_S:
+            if self.shared is not None:
+                await self.shared.refresh()
+            lease = self.health.lease(wanted) or await self._waited_for(wanted, attempts)
+            if lease is None:
                 return None
-            await asyncio.sleep(SLOT_S)
-        deployment = self.strategy.chosen(able)
-        for budget in self.budget:
-            budget.take_request(attempts.asked)
-        tokens = _estimated(asked) if deployment.tpm is not None else 0
-        return self.health.begin(group, deployment, tokens)
+            try:
+                is_allowed = self.shared is None or await self.shared.allows(lease)
+                if is_allowed:
+                    self._take(attempts)
+                    return lease
+            except BaseException:
+                self.health.withdrawn(lease)
+                if self.shared is not None:
+                    await self.shared.withdrawn(lease)
+                raise
+            self.health.withdrawn(lease)
 
-    async def _attempt(
-        self, lease: Lease, asked: Call, attempts: _Attempts
-    ) -> AsyncGenerator[Event, None]:
+    async def _waited_for(self, wanted: Wanted, attempts: Attempts) -> Lease | None:
+        total_s = attempts.call.timeouts.total_s
+        loop = asyncio.get_running_loop()
+        if attempts.until_s is None and total_s is not None:
+            attempts.until_s = loop.time() + total_s
+        refresh = None if self.shared is None else self.shared.refresh
+        if attempts.waiting[1:] or self._names(attempts, wanted.group, FALLBACKS):
+            wanted = evolve(wanted, is_patient=False)
         try:
-            call = self._seeded(lease.deployment.call(asked))
+            return await self.health.lease_soon(wanted, attempts.until_s, refresh)
+        except TimeoutError:
+            raise too_late(attempts.group, wanted.group, total_s) from None
+
+    def _take(self, attempts: Attempts) -> None:
+        for budget in self.budget:
+            try:
+                budget.take_request(attempts.group, attempts.prompt_tokens)
+            except BudgetExceeded as error:
+                vars(error)["attempted"] = attempts.said
+                raise
+
+    async def _attempt(self, lease: Lease, attempts: Attempts) -> AsyncGenerator[Event, None]:
+        meter = Meter(attempts, lease, is_read=bool(self.budget) or lease.tokens is not None)
+        try:
+            call = self._seeded(self._call(lease.deployment, attempts.call_to(lease.group)))
             async with aclosing(self.beneath.events(call)) as events:
                 async for event in events:
-                    if not attempts.is_begun:
-                        attempts.is_begun = True
-                        self.health.answered(lease)
-                        yield event.with_notes("router", _notes(lease, attempts))
-                    else:
+                    meter.read(event)
+                    if attempts.is_begun:
                         yield event
-                    if (usage := event.get("usage")) is not None:
-                        attempts.tokens = usage.get("total_tokens")
-            attempts.lease = lease
-            self._succeeded(lease, attempts)
+                        continue
+                    attempts.is_begun = True
+                    await self._answered(lease)
+                    yield event.with_notes("router", attempts.notes(lease))
+            attempts.is_answered = True
         except APIError as error:
-            self.health.failed(lease, error)
+            meter.is_refused = not attempts.is_begun
+            await self._failed(lease, attempts, error)
             if attempts.is_begun:
                 raise
             attempts.failed(lease, error)
         finally:
-            self.health.ended(lease)
+            await self._ended(lease, attempts, meter.spent())
+
+    async def _answered(self, lease: Lease) -> None:
+        was_troubled = lease.deployment.is_troubled
+        self.health.answered(lease)
+        if was_troubled and self.shared is not None and not lease.deployment.is_troubled:
+            await self.shared.well(lease)
+
+    async def _failed(self, lease: Lease, attempts: Attempts, error: APIError) -> None:
+        if is_callers(attempts.call_to(lease.group), error):
+            return
+        rest_s = self.health.failed(lease, error)
+        if rest_s > 0 and self.shared is not None:
+            await self.shared.cooled(lease, rest_s)
+
+    async def _ended(self, lease: Lease, attempts: Attempts, tokens: int) -> None:
+        """Give back what a request held, however it ended: a cancelled one, too."""
+        is_open = lease.deployment.probe is lease
+        self.health.spent(lease, tokens)
+        self.health.ended(lease)
+        for budget in self.budget:
+            budget.settle(attempts.prompt_tokens, tokens)
+        if self.shared is not None:
+            await self.shared.spent(lease, tokens)
+            if is_open:
+                await self.shared.left(lease)
+
+    def _call(self, deployment: Deployment, asked: Call) -> Call:
+        """Return the call for one deployment; its timeout holds unless the call has one."""
+        timeouts = asked.timeouts
+        if deployment.timeouts is not None:
+            usual = Timeouts.of(TIMEOUT.value() if self.timeout_s is None else self.timeout_s)
+            timeouts = deployment.timeouts if timeouts == usual else timeouts
+        return deployment.call(asked, timeouts)
 
     def _seeded(self, call: Call) -> Call:
         """Give a call the environment's seed, if neither it nor its deployment has one."""
@@ -251,72 +303,43 @@ class RoutePlan:
         seed = seed_of(SEED.value())
         return call if seed is None else evolve(call, params={**call.params, "seed": seed})
 
-    def _succeeded(self, lease: Lease, attempts: _Attempts) -> None:
-        self.health.succeeded(lease, attempts.tokens)
-        for budget in self.budget:
-            budget.add_tokens(attempts.tokens or 0)
+    def _go_on(self, attempts: Attempts) -> None:
+        """Go on to the groups to ask after one that has nobody left."""
+        group = attempts.waiting.pop(0)
+        error, names = attempts.error, list[str]()
+        setting = setting_for(error)
+        if setting is not FALLBACKS or error is None or is_worth_another(error):
+            names = self._names(attempts, group, setting)
+        attempts.seen.update(names)
+        attempts.waiting[:0] = [
+            self._group(evolve(attempts.call, model=name, provider=None)) for name in names
+        ]
 
-    def _next(
-        self, call: Call, waiting: list[Group], seen: set[str], attempts: _Attempts
-    ) -> list[Group]:
-        """Return the groups to ask after one that has nobody left.
-
-        Raises:
-            APIError: There is none. The last error, which says when it may be tried again.
-        """
-        group, *rest = waiting
-        error = attempts.error
-        is_permanent = error is not None and not is_worth_another(error)
-        if not call.options.get("disable_fallbacks"):
-            setting = _BY_KIND.get(error.failure.kind, FALLBACKS) if error else FALLBACKS
-            if not is_permanent or setting is not FALLBACKS:
-                known = self._fallbacks(call, setting)
-                names = [n for n in known.get(group.name, known.get("*", ())) if n not in seen]
-                seen.update(names)
-                rest = [*(self._group(evolve(call, model=n, provider=None)) for n in names), *rest]
-        if rest:
-            return rest
-        raise self._last_word(call, group, attempts)
+    def _names(self, attempts: Attempts, group: Group, setting: Setting[Any]) -> list[str]:
+        """Return the names of those that are for the time when nobody of a group is left."""
+        if attempts.call.options.get("disable_fallbacks"):
+            return []
+        known = self._fallbacks(attempts.call, setting)
+        names = known.get(group.name, known.get("*", ()))
+        return [name for name in names if name not in attempts.seen]
 
     def _fallbacks(self, call: Call, setting: Setting[Any]) -> Fallbacks:
         given = call.options.get(setting.option or "")
         if given is None:
             return self.fallbacks.get(setting.option or "", {})
         if isinstance(given, (list, tuple)) and all(isinstance(name, str) for name in given):
-            return {"*": list(given)}
-        return read_fallbacks(given, str(setting.option))
+            given = {"*": list(given)}
+        return read_fallbacks(given, str(setting.option), self.groups)
 
-    def _last_word(self, call: Call, group: Group, attempts: _Attempts) -> APIError:
-        wait_s = self.health.wait_s(group.deployments)
-        error = attempts.error
-        if error is None:
-            return _all_resting(call, group, wait_s)
+    def _last_word(self, call: Call, attempts: Attempts) -> APIError:
+        """Return the error of a call that nobody answered; it says when to try again."""
+        wait_s = min(self.health.wait_s(group.deployments) for group in attempts.asked)
+        if (error := attempts.taken()) is None:
+            return all_resting(call, attempts.asked[0], wait_s)
         if wait_s > 0 and error.failure.is_transient:
             error.failure = evolve(error.failure, retry_after_s=wait_s)
         vars(error)["attempted"] = attempts.said
         return error
-
-
-def _notes(lease: Lease, attempts: _Attempts) -> dict[str, Any]:
-    return {
-        "model_group": attempts.asked,
-        "served_group": lease.deployment.group,
-        "deployment": lease.deployment.id,
-        "attempted": attempts.said,
-        "fallback_used": lease.deployment.group != attempts.asked,
-    }
-
-
-def _all_resting(call: Call, group: Group, wait_s: float) -> APIError:
-    """Return the error for a group that cannot be asked now: what its members last said."""
-    failures = [d.last_failure for d in group.deployments if d.last_failure is not None]
-    said = "; ".join(dict.fromkeys(failure.detail for failure in failures))[:300]
-    detail = f"no deployment of group {group.name!r} may be asked for the next {wait_s:.1f} s"
-    detail += f": {said}" if said else ", by their limits"
-    failure = Failure(kind=FailureKind.RATE_LIMIT, detail=detail, retry_after_s=wait_s)
-    return RateLimitError(
-        f"router/{call.model}: {detail}", llm_provider=PROVIDER, model=call.model, failure=failure
-    )
 
 
 def seed_of(text: str) -> int | None:
@@ -327,10 +350,3 @@ def seed_of(text: str) -> int | None:
         return int(text)
     except ValueError:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
-
-
-def _estimated(call: Call) -> int:
-    """Return about how many tokens a call costs: a token is about four characters."""
-    size = sum(len(str(message.get("content") or "")) for message in call.messages) // 4
-    limit = call.params.get("max_completion_tokens") or call.params.get("max_tokens") or 0
-    return size + (limit if isinstance(limit, int) else 0)

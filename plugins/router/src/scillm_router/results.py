@@ -18,8 +18,8 @@ class Slot(Mapping[str, Any]):
     As a mapping it is the answer, ``slot["choices"][0]["message"]["content"]``, with a field
     ``scillm_router``: ``error_type`` (``ok``, ``empty_content``, ``invalid_json`` where JSON was
     asked for, or ``provider_error``), ``json_valid`` (None where JSON was not asked for),
-    ``provider``, ``timing_ms``, and where they apply ``exception`` and ``retries``. A request
-    that failed has no choices, and a field ``error``.
+    ``provider``, ``timing_ms``, and where they apply ``schema_mode``, ``exception`` and
+    ``retries``. A request that failed has no choices, and a field ``error``.
 
     Attributes:
         index: The place of the request among those that were given.
@@ -58,7 +58,7 @@ class Slot(Mapping[str, Any]):
         return sum(1 for _ in self)
 
     def _notes(self) -> dict[str, Any]:
-        is_valid = _is_json(self.content) if self.is_json and self.error is None else None
+        noted, is_valid = self._router_notes(), self._is_valid()
         notes = {
             "error_type": self._kind(is_valid=is_valid),
             "json_valid": is_valid,
@@ -67,8 +67,15 @@ class Slot(Mapping[str, Any]):
         }
         if self.error is not None:
             notes["exception"] = f"{type(self.error).__name__}: {self.error}"
-        retries = self._router_notes().get("retries")
-        return {**notes, "retries": retries} if retries else notes
+        return {**notes, **{n: noted[n] for n in ("schema_mode", "retries") if noted.get(n)}}
+
+    def _is_valid(self) -> bool | None:
+        """Tell whether the answer is JSON and, where a schema was held against it, fits that."""
+        if self.error is not None:
+            return None
+        if (verdict := self._router_notes().get("json_valid")) is not None:
+            return bool(verdict)
+        return _is_json(self.content) if self.is_json else None
 
     def _kind(self, *, is_valid: bool | None) -> str:
         if self.response is None:

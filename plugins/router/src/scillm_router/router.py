@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
@@ -13,13 +14,18 @@ import scillm
 from scillm import BadRequestError, EmbeddingResponse, Kernel, Response
 from scillm.plugins import DEFAULT_ORDER
 from scillm_router.budget import Budget, OnExhaust
-from scillm_router.deployments import read
-from scillm_router.fan import each
-from scillm_router.health import Clock, Group, Health
-from scillm_router.plan import ORDER, RoutePlan, read_fallbacks
+from scillm_router.deployments import Deployment, digest_of, read
+from scillm_router.fallbacks import Fallbacks, read_fallbacks, warn_of_strangers
+from scillm_router.fan import Items, each
+from scillm_router.groups import Group
+from scillm_router.health import Clock, Health
+from scillm_router.plan import ORDER, RoutePlan
 from scillm_router.requests import arguments
 from scillm_router.results import Slot
 from scillm_router.strategies import DEFAULT, Strategy
+
+if TYPE_CHECKING:
+    from scillm_router.shared import Shared
 
 _JSON = ("json_object", "json_schema")
 
@@ -45,11 +51,14 @@ class Router:
         timeout: Seconds for one request.
         cooldown_time: Seconds that a deployment is left alone after a failure, unless its
             provider asks for more.
+        cooldown: Another name of *cooldown_time*, which wins.
         allowed_fails: Failures in a row that it may have before that.
         routing_strategy: ``"simple-shuffle"``, ``"least-busy"``, ``"latency-based-routing"``,
             ``"ordered"``, the name of a plugin's, or a plugin.
         deterministic: Temperature 0, one at a time, always the first deployment that may be
             asked, ``SCILLM_DETERMINISTIC_SEED`` as the seed where none is given.
+        redis_url: Redis by which processes share who rests and what was sent; None takes the
+            environment's ``REDIS_URL`` or ``REDIS_HOST``, and none without them.
         kernel: Whose plugins to use; the default one if None.
         clock: Tells seconds that never go back.
 
@@ -68,32 +77,39 @@ class Router:
         retry_after: float | None = None,
         timeout: float | None = None,
         cooldown_time: float = 5.0,
+        cooldown: float | None = None,
         allowed_fails: int = 0,
         routing_strategy: str | Any = DEFAULT,
         deterministic: bool = False,
+        redis_url: str | None = None,
         kernel: Kernel | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         within = kernel or scillm.kernel()
-        deployments = read(model_list or (), within.plugins.options)
+        models = list(model_list or ())
+        deployments = read(models, within.plugins.options)
         names = dict.fromkeys(deployment.group for deployment in deployments)
-        groups = {n: Group(n, [d for d in deployments if d.group == n]) for n in names}
-        self.model_list = [entry for entry in model_list or () if entry["litellm_params"]["model"]]
+        given = {
+            "fallbacks": fallbacks,
+            "context_window_fallbacks": context_window_fallbacks,
+            "content_policy_fallbacks": content_policy_fallbacks,
+        }
+        tables = {name: read_fallbacks(value, name, names) for name, value in given.items()}
+        for name, table in tables.items():
+            warn_of_strangers(table, name, names)
+        groups = {name: _group(name, deployments, tables["fallbacks"]) for name in names}
+        wait_s = _cooldown_s(cooldown_time if cooldown is None else cooldown)
+        health = Health(wait_s, allowed_fails, clock, groups.values())
+        self.model_list = [entry for entry in models if entry["litellm_params"]["model"]]
         self.is_deterministic = deterministic
         self.plan = RoutePlan(
             groups=groups,
-            beneath=within.beneath(ORDER),
-            health=Health(cooldown_time, allowed_fails, clock),
-            strategy=Strategy("ordered" if deterministic else routing_strategy),
-            fallbacks={
-                "fallbacks": read_fallbacks(fallbacks, "fallbacks"),
-                "context_window_fallbacks": read_fallbacks(
-                    context_window_fallbacks, "context_window_fallbacks"
-                ),
-                "content_policy_fallbacks": read_fallbacks(
-                    content_policy_fallbacks, "content_policy_fallbacks"
-                ),
-            },
+            beneath=within.beneath(ORDER - 1),
+            health=health,
+            strategy=Strategy("ordered" if deterministic else routing_strategy, clock=clock),
+            fallbacks=tables,
+            shared=_shared(redis_url, groups.values(), health),
+            timeout_s=timeout,
             is_deterministic=deterministic,
         )
         around = (p for p in within.plugins.active() if _order(p) < ORDER)
@@ -119,7 +135,7 @@ class Router:
 
     async def parallel_acompletions(
         self,
-        requests: Iterable[Any],
+        requests: Items,
         concurrency: int = 8,
         *,
         preserve_order: bool = True,
@@ -129,7 +145,8 @@ class Router:
         """Make many calls, so many at a time; one slot per request.
 
         Args:
-            requests: Mappings of arguments of ``acompletion``, or ``RouterParallelRequest``.
+            requests: Mappings of arguments of ``acompletion``, or ``RouterParallelRequest``;
+                from a list, a generator, or an async iterator.
             concurrency: The most calls under way; 1 for a deterministic Router.
             preserve_order: Whether slots are in the order of the requests, or as they came.
             return_exceptions: Whether a failure fills its slot; else the first one is raised
@@ -141,7 +158,7 @@ class Router:
             OpenAI's shape.
         """
         found = []
-        slots = self._slots(requests, max_concurrency or concurrency)
+        slots = self._slots(requests, concurrency if max_concurrency is None else max_concurrency)
         async with aclosing(slots):
             async for slot in slots:
                 if slot.error is not None and not return_exceptions:
@@ -150,7 +167,7 @@ class Router:
         return sorted(found, key=lambda slot: slot.index) if preserve_order else found
 
     async def parallel_as_completed(
-        self, requests: Iterable[Any], concurrency: int = 8
+        self, requests: Items, concurrency: int = 8
     ) -> AsyncGenerator[Slot, None]:
         """Make many calls, so many at a time; yields a slot for each as it is ready.
 
@@ -183,7 +200,15 @@ class Router:
         return budget
 
     async def aclose(self) -> None:
-        """Do nothing yet: connections belong to the kernel whose plugins this Router uses."""
+        """Give back the connections to Redis; all others belong to the kernel that is used."""
+        if self.plan.shared is not None:
+            await self.plan.shared.aclose()
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a Router holds locks and connections, so it cannot be pickled or copied: "
+            "make one in each process, from the same model_list"
+        )
 
     async def __aenter__(self) -> Router:
         return self
@@ -191,7 +216,7 @@ class Router:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
-    def _slots(self, requests: Iterable[Any], concurrency: int) -> AsyncGenerator[Slot, None]:
+    def _slots(self, requests: Items, concurrency: int) -> AsyncGenerator[Slot, None]:
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
             raise BadRequestError(f"concurrency={concurrency!r} must be a whole number, 1 or more")
         return each(requests, self._slot, 1 if self.is_deterministic else concurrency)
@@ -201,7 +226,7 @@ class Router:
         slot = Slot(index, request)
         try:
             given = arguments(request)
-            slot = evolve(slot, is_json=_asks_for_json(given.get("response_format")))
+            slot = evolve(slot, is_json=_asks_for_json(given))
             slot = evolve(slot, response=await self._whole(given))
         except Exception as error:  # noqa: BLE001  # one request lost must not lose the rest
             slot = evolve(slot, error=error)
@@ -224,12 +249,42 @@ class Router:
         return {**known, **given}
 
     def _check_retries(self) -> None:
-        for name in ("max_retries", "retry_after"):
-            if self._given[name] is not None and name not in self._kernel.plugins.options:
+        for name, is_wanted in (
+            ("max_retries", bool(self._given["max_retries"])),
+            ("retry_after", self._given["retry_after"] is not None),
+        ):
+            if name in self._kernel.plugins.options:
+                continue
+            if is_wanted:
                 raise BadRequestError(
                     f"no installed plugin retries, so {name.replace('max', 'num')} has no meaning: "
                     "install scillm-retry, or leave it out"
                 )
+            self._given[name] = None
+
+
+def _group(name: str, deployments: Sequence[Deployment], fallbacks: Fallbacks) -> Group:
+    mine = [deployment for deployment in deployments if deployment.group == name]
+    others = fallbacks.get(name, fallbacks.get("*", ()))
+    return Group(name, mine, any(other != name for other in others), digest_of(mine))
+
+
+def _shared(url: str | None, groups: Iterable[Group], health: Health) -> Shared | None:
+    from scillm_redis_store import RedisStore
+
+    redis = RedisStore("scillm.router", url, health.clock)
+    if not redis.is_configured:
+        return None
+    from scillm_router.shared import Shared  # only who shares pays for it
+
+    return Shared(redis, groups, health)
+
+
+def _cooldown_s(seconds: Any) -> float:
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not is_number or not 0 <= seconds < inf:
+        raise BadRequestError(f"cooldown_time={seconds!r} is not a time: give seconds, 0 or more")
+    return float(seconds)
 
 
 def _order(plugin: Any) -> int:
@@ -237,7 +292,8 @@ def _order(plugin: Any) -> int:
     return order
 
 
-def _asks_for_json(response_format: Any) -> bool:
-    if isinstance(response_format, Mapping):
-        return response_format.get("type") in _JSON
-    return response_format is not None
+def _asks_for_json(given: Mapping[str, Any]) -> bool:
+    if given.get("json_schema") is not None:
+        return True
+    asked = given.get("response_format")
+    return asked.get("type") in _JSON if isinstance(asked, Mapping) else asked is not None
