@@ -572,6 +572,18 @@ def test_retries_without_a_plugin_for_them_are_refused(kernel):
         Router([], kernel=kernel, num_retries=2)
 
 
+def test_an_option_that_lies_around_is_refused_in_a_deployment(scillm_kernel):
+    """Nobody would read it there; it says where it belongs."""
+
+    class Around:
+        ORDER = 300
+        SETTINGS = (Setting(name="AROUND", default=0, read=int, option="around"),)
+
+    params = {"model": "openai/m", "around": 1}
+    with pytest.raises(BadRequestError, match="has 'around', which holds for a whole call"):
+        Router([{"model_name": "g", "litellm_params": params}], kernel=scillm_kernel(Around()))
+
+
 def test_embeddings_are_routed_too(endpoint):
     """By the same group."""
     params = {

@@ -140,12 +140,17 @@ def _shown(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return sorted(((name, plain(value)) for name, value in values.items()), key=str)
 
 
-def read(model_list: Iterable[Mapping[str, Any]], options: frozenset[str]) -> list[Deployment]:
+def read(
+    model_list: Iterable[Mapping[str, Any]],
+    options: frozenset[str],
+    of_calls: frozenset[str | None] = frozenset(),
+) -> list[Deployment]:
     """Read a model list; an entry whose model is empty is an alternate that is not configured.
 
     Args:
         model_list: Entries ``{"model_name", "litellm_params", "model_info"}``.
         options: Names of options that the installed plugins take.
+        of_calls: Those of them that plugins around the Router take, which see no deployment.
 
     Raises:
         BadRequestError: An entry that cannot be understood, or a group of which nothing is left.
@@ -159,6 +164,11 @@ def read(model_list: Iterable[Mapping[str, Any]], options: frozenset[str]) -> li
         if not params.get("model"):
             LOG.info("%s (%s) names no model and is left out", where, name)
             continue
+        if misplaced := [each for each in params if each in of_calls]:
+            raise BadRequestError(
+                f"{where} has {misplaced[0]!r}, which holds for a whole call and not for one "
+                "deployment: give it to the call, or retries to the Router as num_retries"
+            )
         deployments.append(_deployment(entry, name, params, where, options))
     for name in names:
         if not any(deployment.group == name for deployment in deployments):

@@ -87,7 +87,9 @@ class Router:
     ) -> None:
         within = kernel or scillm.kernel()
         models = list(model_list or ())
-        deployments = read(models, within.plugins.options)
+        around = [p for p in within.plugins.active() if _order(p) < ORDER]
+        of_calls = frozenset(s.option for p in around for s in getattr(p, "SETTINGS", ()))
+        deployments = read(models, within.plugins.options, of_calls)
         names = dict.fromkeys(deployment.group for deployment in deployments)
         given = {
             "fallbacks": fallbacks,
@@ -112,7 +114,6 @@ class Router:
             timeout_s=timeout,
             is_deterministic=deterministic,
         )
-        around = (p for p in within.plugins.active() if _order(p) < ORDER)
         self._kernel = Kernel.of(*around, self.plan)
         self._given = {"max_retries": num_retries, "retry_after": retry_after, "timeout": timeout}
         self._check_retries()
