@@ -7,6 +7,7 @@
         ├── BadRequestError              400
         │   ├── ContextWindowExceededError
         │   ├── ContentPolicyViolationError
+        │   ├── SettingError             a variable or .env file that cannot be read
         │   └── UnsupportedParamsError   an argument that nobody takes
         ├── AuthenticationError          401
         ├── PermissionDeniedError        403
@@ -111,6 +112,10 @@ class ContentPolicyViolationError(BadRequestError):
     """The provider refuses the content."""
 
     kind = FailureKind.CONTENT_POLICY
+
+
+class SettingError(BadRequestError, ValueError):
+    """A variable, or the ``.env`` file, says what cannot be read."""
 
 
 class UnsupportedParamsError(BadRequestError):

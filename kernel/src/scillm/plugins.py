@@ -9,9 +9,9 @@ distribution names in the entry-point group ``scillm.plugins``. Besides hooks it
 from __future__ import annotations
 
 import difflib
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from inspect import iscoroutinefunction
+from types import TracebackType
 from typing import Any
 
 from attrs import define, field, frozen
@@ -19,7 +19,7 @@ from pluggy import PluginManager, PluginValidationError
 
 from scillm import hookspecs
 from scillm._defaults import Defaults
-from scillm.settings import Setting, blocked_names, why_blocked
+from scillm.settings import KERNEL_SETTINGS, Setting, blocked_names, warn, why_blocked
 
 GROUP = "scillm.plugins"
 DEFAULT_ORDER = 500
@@ -84,18 +84,26 @@ class Plugins:
 
     @classmethod
     def of(cls, *plugins: Any) -> Plugins:
-        """Exactly these plugins, modules or instances; nothing is discovered."""
+        """Exactly these plugins: modules, instances or classes; nothing is discovered."""
         self = cls()
-        self._register(_Found(_name(plugin), "given", plugin) for plugin in plugins)
+        self._register(map(_given, plugins))
         return self
 
     @classmethod
     def installed(cls, *more: Any) -> Plugins:
         """Every installed plugin that is not blocked, and *more*."""
         self = cls()
-        given = [_Found(_name(plugin), "given", plugin) for plugin in more]
-        self._register([*self._discover(), *given])
+        self._register([*self._discover(), *map(_given, more)])
         return self
+
+    def read_settings(self) -> None:
+        """Read each setting once, so that one that is not valid is told before a call.
+
+        Others' variables are left out: they may be set for others, and mean something else.
+        """
+        for setting in (*KERNEL_SETTINGS, *self.settings):
+            if setting.prefix:
+                setting.value()
 
     def active(self) -> list[Any]:
         """The plugins whose hooks are asked, outermost first."""
@@ -116,6 +124,17 @@ class Plugins:
             who = next((f"plugin {homes[h]!r}" for h in homes if h and _is_in(package, h)), who)
             frame = frame.tb_next
         return who
+
+    def answering(self, hook: str, answer: object, arguments: Mapping[str, Any]) -> str:
+        """Say which plugin answers *hook* so, by asking one by one: pluggy does not tell."""
+        for one in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            if not one.wrapper:
+                own = one.function(*(arguments[name] for name in one.argnames))
+                if type(own) is type(answer):
+                    return f"plugin {one.plugin_name!r}"
+                if own is not None:
+                    break
+        return "a wrapper"
 
     def _discover(self) -> Iterator[_Found]:
         from importlib.metadata import entry_points  # slow to import: only discovery needs it
@@ -170,11 +189,23 @@ def _warn_of_unknown(installed: Iterable[str]) -> None:
         if plain not in {blocked.lower().replace("_", "-") for blocked in blocking}:
             near = difflib.get_close_matches(plain, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            warnings.warn(
-                f"SCILLM_PLUGINS_BLOCK names {name!r}, which is no installed plugin{hint}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn(f"SCILLM_PLUGINS_BLOCK names {name!r}, which is no installed plugin{hint}")
+
+
+def past_pluggy(trace: TracebackType | None) -> TracebackType | None:
+    """Return where a trace that goes through pluggy comes out of it."""
+    while trace and trace.tb_next and _top(trace) in {"scillm", "pluggy"}:
+        trace = trace.tb_next
+    return trace
+
+
+def _top(trace: TracebackType) -> str:
+    return str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _given(plugin: Any) -> _Found:
+    made = plugin() if isinstance(plugin, type) else plugin
+    return _Found(_name(made), "given", made)
 
 
 def _name(plugin: Any) -> str:
@@ -212,6 +243,14 @@ def _check(one: _Found) -> None:
             what = f"tuple of {item.__name__}" if item else kind.__name__
             raise PluginValidationError(
                 one.plugin, f"plugin {one.name!r} has {attribute} = {value!r}, which is no {what}"
+            )
+    home = _home(one.plugin)
+    for name in HOOKS:
+        module = getattr(getattr(one.plugin, name, None), "__module__", None)
+        if module and _is_in(module, home) and not _implements(one.plugin, name):
+            warn(
+                f"plugin {one.name!r} has a function {name!r} without @hookimpl, so it is never "
+                "called: mark it with `@scillm.hookimpl`, or give it another name"
             )
     for name in dir(one.plugin):
         if not name.startswith("__") and _implements(one.plugin, name):
