@@ -345,8 +345,13 @@ def test_an_error_of_a_hook_shows_no_frame_of_pluggy(echoing):
         def prepare_request(self):
             raise AuthenticationError("no key")
 
+    class Around:
+        @hookimpl(wrapper=True)
+        def prepare_request(self):
+            return (yield)
+
     with pytest.raises(AuthenticationError) as info:
-        Kernel.of(Locked()).completion("echo/m", ASK)
+        Kernel.of(Locked(), Around()).completion("echo/m", ASK)
     frames = traceback.extract_tb(info.value.__traceback__)
     assert not [frame for frame in frames if "pluggy" in frame.filename]
     assert frames[-1].name == "prepare_request"

@@ -205,6 +205,16 @@ def test_a_setting_that_cannot_be_read_stops_a_kernel_of_what_is_installed(
         Kernel.installed()
 
 
+def test_a_setting_that_a_plugin_reads_when_it_is_made_stops_a_kernel_too(installed, monkeypatch):
+    """Rather than leaving the plugin out in silence."""
+    switch = Setting(name="FAST", default=True)
+    made = type("Fast", (), {"__init__": lambda self: switch.value() and None})
+    monkeypatch.setenv("SCILLM_FAST", "maybe")
+    assert installed(_Entry("fast", lambda: made)).infos["fast"].state.startswith("failed: Setting")
+    with pytest.raises(SettingError, match="SCILLM_FAST='maybe'"):
+        Kernel.installed()
+
+
 def test_settings_and_options_are_collected(echo):
     """What plugins declare is what the doors accept."""
     from scillm import Setting

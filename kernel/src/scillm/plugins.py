@@ -19,6 +19,7 @@ from pluggy import PluginManager, PluginValidationError
 
 from scillm import hookspecs
 from scillm._defaults import Defaults
+from scillm.errors import SettingError
 from scillm.settings import KERNEL_SETTINGS, Setting, blocked_names, warn, why_blocked
 
 GROUP = "scillm.plugins"
@@ -77,6 +78,7 @@ class Plugins:
     infos: dict[str, PluginInfo] = field(factory=dict)
     settings: tuple[Setting[Any], ...] = ()
     options: frozenset[str] = frozenset()
+    misset: SettingError | None = None  # why one could not be made
 
     def __attrs_post_init__(self) -> None:
         self.manager.add_hookspecs(hookspecs)
@@ -100,7 +102,12 @@ class Plugins:
         """Read each setting once, so that one that is not valid is told before a call.
 
         Others' variables are left out: they may be set for others, and mean something else.
+
+        Raises:
+            SettingError: One is not.
         """
+        if self.misset:
+            raise self.misset
         for setting in (*KERNEL_SETTINGS, *self.settings):
             if setting.prefix:
                 setting.value()
@@ -150,6 +157,7 @@ class Plugins:
                 loaded = entry.load()
                 yield _Found(entry.name, dist, loaded() if isinstance(loaded, type) else loaded)
             except Exception as error:  # noqa: BLE001  # one broken plugin must not take the others down
+                self.misset = error if isinstance(error, SettingError) else self.misset
                 self._record(_Found(entry.name, dist, None), state=_failed(error))
 
     def _register(self, found: Iterable[_Found]) -> None:
@@ -194,13 +202,12 @@ def _warn_of_unknown(installed: Iterable[str]) -> None:
 
 def past_pluggy(trace: TracebackType | None) -> TracebackType | None:
     """Return where a trace that goes through pluggy comes out of it."""
-    while trace and trace.tb_next and _top(trace) in {"scillm", "pluggy"}:
+    out = trace
+    while trace and trace.tb_next:
+        if trace.tb_frame.f_globals.get("__name__", "").startswith("pluggy."):
+            out = trace.tb_next
         trace = trace.tb_next
-    return trace
-
-
-def _top(trace: TracebackType) -> str:
-    return str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+    return out
 
 
 def _given(plugin: Any) -> _Found:
