@@ -1,12 +1,14 @@
 """Write what follows from the plugins' own folders, or say what is out of date.
 
-Two things are generated, and committed so that an install needs no extra step:
+Three things are generated, and committed so that an install needs no extra step:
 
 * ``src/scillm-stubs/``: the names that plugins lend (``scillm.exports``), for editors and
   type checkers, beside the kernel's own names, which a partial stub would otherwise hide;
+* the marked region of ``plugins/stubs/pyproject.toml``: the same names as entry points, so that
+  an error can tell which distribution a missing one comes with;
 * the marked regions of the root ``pyproject.toml``: its dependencies, extras and sources.
 
-``python plugins/stubs/generate.py`` writes both; with ``--check`` it writes nothing and fails
+``python plugins/stubs/generate.py`` writes all; with ``--check`` it writes nothing and fails
 if a file differs.
 """
 
@@ -24,6 +26,7 @@ import workspace
 from workspace import Dist
 
 STUBS = "plugins/stubs/src/scillm-stubs"
+PYPROJECT = "plugins/stubs/pyproject.toml"
 COMMAND = "python plugins/stubs/generate.py"
 HEADER = f"# Written by `{COMMAND}`; do not edit.\n"
 
@@ -65,6 +68,13 @@ def lent(dists: dict[str, Dist]) -> dict[str, str]:
             if found.setdefault(name, value) != value:
                 sys.exit(f"{dist.path} lends {name!r} as {value!r}, another as {found[name]!r}")
     return dict(sorted(found.items()))
+
+
+def stubs_pyproject(root: Path, dists: dict[str, Dist]) -> str:
+    """Return the stubs' own ``pyproject.toml`` with its marked region written anew."""
+    lines = [f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in lent(dists).items()]
+    table = '[project.entry-points."scillm.known"]\n'
+    return _replaced(_read(root / PYPROJECT), "known", "".join([table, *lines]))
 
 
 def own_names(root: Path) -> list[str]:
@@ -189,6 +199,7 @@ def main(arguments: list[str], root: Path = workspace.ROOT) -> int:
     dists = workspace.find(root)
     files = stub_files(root, dists)
     files[root / "pyproject.toml"] = root_pyproject(root, dists)
+    files[root / PYPROJECT] = stubs_pyproject(root, dists)
     out_of_date = stale(root, files)
     if "--check" in arguments:
         for path in out_of_date:
