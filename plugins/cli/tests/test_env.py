@@ -114,6 +114,43 @@ def test_a_value_that_is_not_valid_is_shown_with_the_reason(
     assert "SCILLM_KNOBS_RETRIES='many' (from the environment) is not valid" in result.stderr
 
 
+def test_a_variable_that_nobody_reads_is_listed_with_the_nearest(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A misspelt name would otherwise do nothing in silence; its value may be a secret."""
+    monkeypatch.setenv("SCILLM_KNOBS_RETRYS", "7-hidden")
+    monkeypatch.setenv("SCILLM_QUITE_ELSE", "x")
+
+    result = run("env", kernel=Kernel.of(Knobs()))
+
+    _, _, unknown = result.stdout.partition("\nunknown\n")
+    lines = {line.split()[0]: line for line in unknown.splitlines()}
+    assert result.exit_code == 0
+    assert lines["SCILLM_KNOBS_RETRYS"].endswith("did you mean SCILLM_KNOBS_RETRIES?")
+    assert lines["SCILLM_QUITE_ELSE"].endswith("no active plugin reads it")
+    assert "7-hidden" not in result.output
+
+
+@pytest.mark.parametrize("command", ["env", "plugins"])
+def test_what_stops_a_call_does_not_stop_looking(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A setting that cannot be read is an error of a call; these show where it is."""
+    from click.testing import CliRunner
+
+    from scillm_cli.group import cli
+
+    monkeypatch.setattr("scillm.api._kernel", None)
+    monkeypatch.setenv("SCILLM_TIMEOUT", "soon")
+
+    asked = CliRunner().invoke(cli, ["chat", "hi"])
+    looked = CliRunner().invoke(cli, [command])
+
+    assert asked.stderr.startswith("Error: SCILLM_TIMEOUT='soon' (from the environment)")
+    assert "SCILLM_TIMEOUT" in looked.output or looked.exit_code == 0
+    assert "openai_like" in looked.stdout or "SCILLM_MODEL" in looked.stdout
+
+
 def test_a_variable_that_blocks_wrongly_leaves_the_kernels_settings_readable(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import asdict, frozen
 
-from scillm_cli.group import kernel_of
+from scillm_cli.group import kernel_to_show
 from scillm_cli.terminal import address, table, tell
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Row:
     """One setting as it is in force.
 
     Attributes:
-        plugin: Whose it is; ``"kernel"`` for the kernel's own.
+        plugin: Whose it is; ``"kernel"`` for the kernel's own, ``"unknown"`` if nobody's.
         variable: The environment variable to set.
         value: The value in force, ``"***"`` for a secret, None if there is none.
         source: ``"environment"``, ``".env"`` or ``"default"``.
@@ -47,9 +47,12 @@ class Row:
 def env(ctx: click.Context, is_json: bool) -> None:  # noqa: FBT001  # click passes options by name
     """Show every setting, its value, and where that comes from.
 
-    Exits with 1 if a variable holds what its setting does not accept.
+    A SCILLM_ variable that no active plugin reads stands at the end, with the nearest that one
+    does. Exits with 1 if a variable holds what its setting does not accept.
     """
-    found = list(rows(kernel_of(ctx)))
+    kernel = kernel_to_show(ctx)
+    known = list(rows(kernel))
+    found = [*known, *unread(known)]
     if is_json:
         import json
 
@@ -57,6 +60,7 @@ def env(ctx: click.Context, is_json: bool) -> None:  # noqa: FBT001  # click pas
     else:
         _print(found)
     problems = [row.problem for row in found if row.problem]
+    problems += [str(kernel.plugins.misset)] if kernel.plugins.misset else []
     for said in problems:
         tell(f"Error: {said}")
     if problems:
@@ -75,6 +79,27 @@ def rows(kernel: Kernel) -> Iterator[Row]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the row itself says `legacy`
         yield from [_row(name, setting) for name, setting in owned]
+
+
+def unread(known: list[Row]) -> Iterator[Row]:
+    """Say which variables have our prefix and are no setting: each is likely misspelt."""
+    from difflib import get_close_matches
+
+    from scillm.settings import names_set
+
+    names = [row.variable for row in known]
+    for name in sorted(names_set().difference(names)):
+        near = get_close_matches(name, names, 1, cutoff=0.8)
+        yield Row(
+            plugin="unknown",
+            variable=name,
+            value="***",
+            source="set",
+            legacy=None,
+            option=None,
+            help="no active plugin reads it" + (f"; did you mean {near[0]}?" if near else ""),
+            problem=None,
+        )
 
 
 def _row(plugin: str, setting: Setting[Any]) -> Row:
