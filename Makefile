@@ -24,7 +24,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test dev lint types docs bench coverage format generate clean
+.PHONY: help demo test dev wheels lint types docs bench coverage format generate clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,8 +39,14 @@ test: dev ## every check, then the whole stack; the last line is pytest's
 
 dev: $(STAMP) ## make .venv: every distribution, editable, and the tools
 
+wheels: $(BIN)/uv ## build a wheel of every distribution into dist/
+	@rm -rf dist
+	@for folder in $(FOLDERS); do $(BIN)/uv build --quiet --wheel --out-dir dist $$folder || exit 1; done
+	@echo "$$(ls dist/*.whl | wc -l) wheels are in dist/: pip install --find-links dist dist/scillm-0*.whl"
+
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("$(PYTHON) is %d.%d: name a Python of 3.10 or later, as in `make PYTHON=python3.12`" % sys.version_info[:2])'
+	@echo "setting up $(VENV), about a minute"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet uv
 
@@ -75,5 +81,5 @@ generate: $(BIN)/uv ## write stubs, dependencies and extras from the plugins' fo
 	@$(BIN)/uv run --quiet --no-project --with 'tomli; python_version < "3.11"' python plugins/stubs/generate.py
 
 clean: ## remove everything that these targets made
-	@rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage docs/_build
+	@rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage docs/_build docs/distributions dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

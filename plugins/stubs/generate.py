@@ -1,12 +1,13 @@
 """Write what follows from the plugins' own folders, or say what is out of date.
 
-Three things are generated, and committed so that an install needs no extra step:
+Four things are generated, and committed so that an install needs no extra step:
 
 * ``src/scillm-stubs/``: the names that plugins lend (``scillm.exports``), for editors and
   type checkers, beside the kernel's own names, which a partial stub would otherwise hide;
 * the marked region of ``plugins/stubs/pyproject.toml``: the same names as entry points, so that
   an error can tell which distribution a missing one comes with;
-* the marked regions of the root ``pyproject.toml``: its dependencies, extras and sources.
+* the marked regions of the root ``pyproject.toml``: its dependencies, extras and sources;
+* the table of distributions in the root ``README.md``, from their descriptions.
 
 ``python plugins/stubs/generate.py`` writes all; with ``--check`` it writes nothing and fails
 if a file differs.
@@ -118,6 +119,17 @@ def root_pyproject(root: Path, dists: dict[str, Dist]) -> str:
     return text
 
 
+def readme(root: Path, dists: dict[str, Dist]) -> str:
+    """Return the root ``README.md`` with its table of distributions written anew."""
+    rows = ["| distribution | what it is |", "|---|---|"]
+    for dist in dists.values():
+        about = dist.project["description"].rstrip(".")
+        rows.append(f"| [`{dist.name}`]({dist.path}/README.md) | {about} |")
+    block = "".join(f"{row}\n" for row in ["", *rows, ""])  # Markdown wants the blank lines
+    text = _read(root / "README.md")
+    return _replaced(text, "distributions", block, begin="<!-- ", end=" -->")
+
+
 def extras(own: Dist, dists: dict[str, Dist], defaults: list[Dist]) -> dict[str, list[str]]:
     """Return the root's extras: one per first-party folder that is not default, `all`, `dev`.
 
@@ -165,12 +177,16 @@ def _toml(table: dict[str, list[str]]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _replaced(text: str, region: str, block: str) -> str:
-    begin, end = f"# begin {region}: written by `{COMMAND}`\n", f"# end {region}\n"
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+def _replaced(text: str, region: str, block: str, *, begin: str = "# ", end: str = "") -> str:
+    """Return *text* with one region written anew; *begin* and *end* make its marks comments."""
+    first, last = (
+        f"{begin}{words}{end}\n"
+        for words in (f"begin {region}: written by `{COMMAND}`", f"end {region}")
+    )
+    pattern = re.compile(re.escape(first) + ".*?" + re.escape(last), re.DOTALL)
     if len(pattern.findall(text)) != 1:
-        sys.exit(f"pyproject.toml has no region {region!r}: it needs the lines {begin!r}, {end!r}")
-    return pattern.sub(lambda _: begin + block + end, text)
+        sys.exit(f"there is no region {region!r}: it needs the lines {first!r}, {last!r}")
+    return pattern.sub(lambda _: first + block + last, text)
 
 
 def stale(root: Path, files: dict[Path, str]) -> list[str]:
@@ -200,6 +216,7 @@ def main(arguments: list[str], root: Path = workspace.ROOT) -> int:
     files = stub_files(root, dists)
     files[root / "pyproject.toml"] = root_pyproject(root, dists)
     files[root / PYPROJECT] = stubs_pyproject(root, dists)
+    files[root / "README.md"] = readme(root, dists)
     out_of_date = stale(root, files)
     if "--check" in arguments:
         for path in out_of_date:
