@@ -4,6 +4,7 @@ PYTHON ?= python3
 PARALLEL ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
+DIST := dist
 STAMP := $(VENV)/.installed
 HOMES := kernel plugins/* contrib/*
 PYPROJECTS := pyproject.toml $(wildcard $(addsuffix /pyproject.toml,$(HOMES)))
@@ -40,9 +41,9 @@ test: dev ## every check, then the whole stack; the last line is pytest's
 dev: $(STAMP) ## make .venv: every distribution, editable, and the tools
 
 wheels: $(BIN)/uv ## build a wheel of every distribution into dist/
-	@rm -rf dist
-	@for folder in $(FOLDERS); do $(BIN)/uv build --quiet --wheel --out-dir dist $$folder || exit 1; done
-	@echo "$$(ls dist/*.whl | wc -l) wheels are in dist/: pip install --find-links dist dist/scillm-0*.whl"
+	@rm -rf $(DIST)
+	@for folder in $(FOLDERS); do $(BIN)/uv build --quiet --wheel --out-dir $(DIST) $$folder || exit 1; done
+	@echo "$$(ls $(DIST)/*.whl | wc -l) wheels: pip install --find-links $(DIST) $(DIST)/scillm-0*.whl"
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("$(PYTHON) is %d.%d: name a Python of 3.10 or later, as in `make PYTHON=python3.12`" % sys.version_info[:2])'
