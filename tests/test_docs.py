@@ -100,8 +100,10 @@ def test_each_setting_is_documented():
     """Every variable of the kernel and of every plugin stands in the tables."""
     for setting in (*KERNEL_SETTINGS, *kernel().plugins.settings):
         assert f"`{setting.variable}`" in SETTINGS
+        row = next(line for line in SETTINGS.splitlines() if f"`{setting.variable}`" in line)
+        if type(setting.default) in (int, float) and setting.default:
+            assert str(setting.default).removesuffix(".0") in row
         if setting.option:
-            row = next(line for line in SETTINGS.splitlines() if f"`{setting.variable}`" in line)
             assert f"`{setting.option}`" in row
 
 
@@ -155,6 +157,12 @@ def test_commands_that_install_name_what_there_is():
         if found not in (["."], []):
             assert found[:2] == ["--find-links", "dist"], f"{page}: {words}"
             assert set(found[2:]) <= wheels, f"{page}: {words}"
+
+
+def test_setting_up_says_that_it_takes_a_while(tmp_path):
+    """Nobody should look at a silent terminal for a minute."""
+    said = _run("make", "--dry-run", f"VENV={tmp_path / 'venv'}", "demo")
+    assert f"setting up {tmp_path / 'venv'}, about a minute" in said
 
 
 @pytest.mark.slow

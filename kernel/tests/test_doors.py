@@ -187,6 +187,7 @@ def test_help_shows_every_argument():
     for door in (scillm.completion, scillm.acompletion):
         shown = list(inspect.signature(door).parameters)
         assert shown[:2] == ["model", "messages"]
+        assert inspect.signature(door).return_annotation == "Response | Stream"
         assert {"custom_llm_provider", "api_base", "extra_headers", "stream", "timeout"} <= set(
             shown
         )
