@@ -89,7 +89,7 @@ def test_dir_shows_what_is_lent(site):
         ("from scillm import compleion", "did you mean 'completion'?"),
         ("import scillm; scillm.compleion", "did you mean 'completion'?"),
         ("from scillm import LentRoter", "did you mean 'LentRouter'?"),
-        ("from scillm.extras.lend import chat", "did you mean 'extras.lent'?"),
+        ("from scillm.extras.lend import chat", "did you mean 'lent'?"),
         (
             "from scillm import FarRouter",
             "with the distribution 'scillm-far-router', which is not",

@@ -183,7 +183,7 @@ def test_a_name_that_blocks_nothing_is_warned_of(installed, monkeypatch, echo):
     """It is likely misspelt; the nearest is named."""
     monkeypatch.setenv("SCILLM_PLUGINS_BLOCK", "ecco")
     with pytest.warns(
-        RuntimeWarning, match="'ecco', which is no installed plugin; did you mean 'echo'"
+        RuntimeWarning, match="'ecco', which is no installed plugin. did you mean 'echo'"
     ):
         assert installed(_Entry("echo", lambda: echo)).infos["echo"].is_active
 

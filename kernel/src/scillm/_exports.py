@@ -88,13 +88,12 @@ def _missing(name: str) -> str:
     if name in known:
         dist = known[name].partition(".")[0].replace("_", "-")
         return f"'scillm.{name}' comes with the distribution {dist!r}, which is not installed"
-    from difflib import get_close_matches
+    from scillm.errors import hint
 
-    parent, dot, leaf = name.rpartition(".")
+    parent, _, leaf = name.rpartition(".")
     names = (each.rpartition(".") for each in {*sys.modules["scillm"].__all__, *lent(), *known})
-    near = get_close_matches(leaf, [each[2] for each in names if each[0] == parent], 1)
-    hint = f"; did you mean {parent + dot + near[0]!r}?" if near else ""
-    return f"there is no 'scillm.{name}', of scillm's own or lent by an installed plugin{hint}"
+    near = hint(leaf, [each[2] for each in names if each[0] == parent])
+    return f"there is no 'scillm.{name}', of scillm's own or lent by an installed plugin. {near}"
 
 
 class ExtrasFinder:

@@ -2,72 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from scillm.answers import plain
 from scillm.calls import Call, Request, Timeouts
-from scillm.errors import BadRequestError, UnsupportedParamsError
+from scillm.errors import BadRequestError, UnsupportedParamsError, hint
 from scillm.secrets import Secret
 from scillm.settings import MODEL, TIMEOUT
 
 if TYPE_CHECKING:
     from scillm.plugins import Plugins
 
-OPENAI_PARAMS = frozenset(
-    [
-        "temperature",
-        "top_p",
-        "max_tokens",
-        "max_completion_tokens",
-        "stop",
-        "seed",
-        "n",
-        "tools",
-        "tool_choice",
-        "response_format",
-        "reasoning",
-        "reasoning_effort",
-        "frequency_penalty",
-        "presence_penalty",
-        "logit_bias",
-        "logprobs",
-        "top_logprobs",
-        "user",
-        "parallel_tool_calls",
-        "stream_options",
-        "service_tier",
-        "store",
-        "modalities",
-        "audio",
-        "prediction",
-        "verbosity",
-        "web_search_options",
-        "functions",
-        "function_call",
-        "safety_identifier",
-        "prompt_cache_key",
-        "dimensions",
-        "encoding_format",
-    ]
+_NAMES = (
+    "temperature top_p max_tokens max_completion_tokens stop seed n tools tool_choice "
+    "response_format reasoning reasoning_effort frequency_penalty presence_penalty logit_bias "
+    "logprobs top_logprobs user parallel_tool_calls stream_options service_tier store modalities "
+    "audio prediction verbosity web_search_options functions function_call safety_identifier "
+    "prompt_cache_key dimensions encoding_format"
 )
+OPENAI_PARAMS = frozenset(_NAMES.split())
 """Parameters of OpenAI's chat completions and embeddings; a provider may refuse some by name."""
 
-_ARGUMENTS = [
-    "model",
-    "messages",
-    "custom_llm_provider",
-    "api_base",
-    "base_url",
-    "api_key",
-    "extra_headers",
-    "timeout",
-    "stream",
-    "extra_body",
-    "allowed_openai_params",
-    "metadata",
-]
 _FEW = 8  # so many providers are listed in an error
 _SECRET_WORDS = ("key", "auth", "token", "secret", "cookie")
 
@@ -141,11 +97,10 @@ def _sorted(
 
 
 def _unknown_argument(plugins: Plugins, name: str) -> str:
-    known = [*_ARGUMENTS, *OPENAI_PARAMS, *plugins.options]
-    near = difflib.get_close_matches(name, known, 1, cutoff=0.7)
+    own = ("model", "messages", *(chat.__kwdefaults__ or ()))
     parts = (
         f"unknown argument {name!r}: no provider and no active plugin takes it.",
-        f"did you mean {near[0]!r}?" if near else "",
+        hint(name, {*own, *OPENAI_PARAMS, *plugins.options}, cutoff=0.7),
         _idle(plugins),
         f"a field that only the provider knows is sent by extra_body={{{name!r}: ...}}",
     )
@@ -277,8 +232,7 @@ def _unknown_model(plugins: Plugins, hook: str, call: Call) -> tuple[str, str, s
         said = f"provider {wanted!r} does not answer {hook} for {call.model!r}."
     else:
         said = f"no active plugin answers for the provider {wanted!r}."
-    if near := difflib.get_close_matches(wanted, providers, 3):
-        names = " or ".join(repr(f"{name}/...") for name in near)
-        return said, f"did you mean {names}?", _idle(plugins)
+    if near := hint(wanted, providers, end="/...", most=3):
+        return said, near, _idle(plugins)
     shown = ", ".join(providers) if len(providers) <= _FEW else str(len(providers))
     return said, _idle(plugins), f"providers here: {shown or 'none'}; `scillm plugins` lists them"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
@@ -222,7 +223,7 @@ class Stream:
         from scillm._portal import Pump  # asyncio is only loaded where a call is made
 
         self._pump = Pump(self._chunks)
-        self._head.extend(_one(self._pump))
+        self._head.extend(islice(self._pump, 1))
         return self
 
     @property
@@ -309,11 +310,6 @@ class _Blaming:
             raise PluginError(
                 f"the Sender of {who} failed: {type(error).__name__}: {error}"
             ) from error
-
-
-def _one(items: Iterator[Chunk]) -> list[Chunk]:
-    first = next(items, None)
-    return [] if first is None else [first]
 
 
 def _cut(event: Event) -> Iterator[Chunk]:

@@ -8,7 +8,6 @@ distribution names in the entry-point group ``scillm.plugins``. Besides hooks it
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from inspect import iscoroutinefunction
 from types import TracebackType
@@ -19,7 +18,7 @@ from pluggy import PluginManager, PluginValidationError
 
 from scillm import hookspecs
 from scillm._defaults import Defaults
-from scillm.errors import SettingError
+from scillm.errors import SettingError, hint
 from scillm.settings import KERNEL_SETTINGS, Setting, blocked_names, warn, why_blocked
 
 GROUP = "scillm.plugins"
@@ -195,9 +194,8 @@ def _warn_of_unknown(installed: Iterable[str]) -> None:
     written = blocked_names()
     for plain, name in written.items():
         if plain not in {blocked.lower().replace("_", "-") for blocked in blocking}:
-            near = difflib.get_close_matches(plain, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            warn(f"SCILLM_PLUGINS_BLOCK names {name!r}, which is no installed plugin{hint}")
+            said = f"SCILLM_PLUGINS_BLOCK names {name!r}, which is no installed plugin."
+            warn(f"{said} {hint(plain, known)}".rstrip())
 
 
 def past_pluggy(trace: TracebackType | None) -> TracebackType | None:
@@ -266,11 +264,8 @@ def _check(one: _Found) -> None:
 
 def _check_hook(one: _Found, name: str) -> None:
     if name not in HOOKS:
-        near = difflib.get_close_matches(name, HOOKS, 1)
-        hint = f" did you mean {near[0]!r}?" if near else ""
-        raise PluginValidationError(
-            one.plugin, f"plugin {one.name!r} implements {name!r}, which is no hook.{hint}"
-        )
+        said = f"plugin {one.name!r} implements {name!r}, which is no hook."
+        raise PluginValidationError(one.plugin, f"{said} {hint(name, HOOKS)}".rstrip())
     if iscoroutinefunction(getattr(one.plugin, name)):
         raise PluginValidationError(
             one.plugin,
