@@ -353,7 +353,8 @@ def test_an_error_of_a_hook_shows_no_frame_of_pluggy(echoing):
     with pytest.raises(AuthenticationError) as info:
         Kernel.of(Locked(), Around()).completion("echo/m", ASK)
     frames = traceback.extract_tb(info.value.__traceback__)
-    assert not [frame for frame in frames if "pluggy" in frame.filename]
+    assert not [f for f in frames if "pluggy" in f.filename or "asyncio" in f.filename]
+    assert len(frames) < 9
     assert frames[-1].name == "prepare_request"
 
 

@@ -205,6 +205,16 @@ def test_a_setting_that_cannot_be_read_stops_a_kernel_of_what_is_installed(
         Kernel.installed()
 
 
+def test_a_legacy_name_is_warned_of_when_a_kernel_is_made(installed, monkeypatch, echo):
+    """At the line that makes it, not at whatever call first reads it."""
+    echo.SETTINGS = (Setting(name="ECHO_TIMES", default=1),)
+    installed(_Entry("echo", lambda: echo))
+    monkeypatch.setenv("LITELLM_ECHO_TIMES", "2")
+    with pytest.warns(DeprecationWarning, match="LITELLM_ECHO_TIMES is legacy") as told:
+        Kernel.installed()
+    assert told[0].filename == __file__
+
+
 def test_a_setting_that_a_plugin_reads_when_it_is_made_stops_a_kernel_too(installed, monkeypatch):
     """Rather than leaving the plugin out in silence."""
     switch = Setting(name="FAST", default=True)

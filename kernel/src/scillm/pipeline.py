@@ -20,7 +20,7 @@ from scillm.answers import Answer, Chunk, EmbeddingResponse, Event, ModelList, R
 from scillm.calls import NO_TIMEOUTS_GIVEN, Call, Request, Route
 from scillm.errors import APIError, PluginError, ScillmError, UnknownModelError
 from scillm.folding import Fold, no_event, unfold
-from scillm.plugins import HOOKS, Plugins, past_pluggy
+from scillm.plugins import HOOKS, Plugins, past_machinery
 
 T = TypeVar("T")
 _SENDER: type[Any] = cast("type[Any]", Callable)
@@ -99,7 +99,7 @@ class Kernel:
         try:
             answer = getattr(self._hook, hook)(**arguments)
         except APIError as error:  # meant for the caller, to whom pluggy's frames say nothing
-            raise error.with_traceback(past_pluggy(error.__traceback__))  # noqa: B904  # the same
+            raise error.with_traceback(past_machinery(error.__traceback__))  # noqa: B904  # the same
         except Exception as error:  # a plugin's bug must not look like the caller's
             who = self.plugins.blamed(error)
             raise PluginError(f"{who} failed in {hook}: {type(error).__name__}: {error}") from error
@@ -321,4 +321,7 @@ def _cut(event: Event) -> Iterator[Chunk]:
 def _run(work: Any) -> Any:
     from scillm._portal import run  # asyncio is only loaded where a call is made
 
-    return run(work)
+    try:
+        return run(work)
+    except APIError as error:  # whose reader wants to know where it arose, not how we got there
+        raise error.with_traceback(past_machinery(error.__traceback__))  # noqa: B904  # the same

@@ -28,6 +28,7 @@ _ATTRIBUTES: tuple[tuple[str, type[Any], type[Any] | None], ...] = (
     ("PROVIDERS", tuple, str),
     ("SETTINGS", tuple, Setting),
 )
+_MACHINERY = ("pluggy.", "asyncio.", "scillm._portal")
 HOOKS = ("resolve_model", "prepare_request", "send", "classify_error", "post_process")
 
 
@@ -198,11 +199,11 @@ def _warn_of_unknown(installed: Iterable[str]) -> None:
             warn(f"{said} {hint(plain, known)}".rstrip())
 
 
-def past_pluggy(trace: TracebackType | None) -> TracebackType | None:
-    """Return where a trace that goes through pluggy comes out of it."""
+def past_machinery(trace: TracebackType | None) -> TracebackType | None:
+    """Return where a trace that goes through pluggy, or an event loop, comes out of it."""
     out = trace
     while trace and trace.tb_next:
-        if trace.tb_frame.f_globals.get("__name__", "").startswith("pluggy."):
+        if trace.tb_frame.f_globals.get("__name__", "").startswith(_MACHINERY):
             out = trace.tb_next
         trace = trace.tb_next
     return out

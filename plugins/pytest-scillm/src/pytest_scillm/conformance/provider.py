@@ -199,10 +199,9 @@ class ProviderConformance(Suite):
             request = hook.prepare_request(call=call, route=hook.resolve_model(call=call))
         except BadRequestError:
             return
-        assert request is None or (request.url, request.body) != (
-            self._request(kernel).url,
-            self._request(kernel).body,
-        )
+        assert isinstance(request, Request), "refuse by a BadRequestError what cannot be asked"
+        chat = self._request(kernel)
+        assert (request.url, request.body) != (chat.url, chat.body)
 
     def test_a_list_of_models_is_asked_for_or_refused(self, kernel: Kernel) -> None:
         """``models("provider")`` names no model: its id is ``""``, which is not ``None``."""
@@ -215,7 +214,7 @@ class ProviderConformance(Suite):
         except BadRequestError:
             return
         assert isinstance(route, Route), f"resolve_model answered {route!r} for a list of models"
-        assert request is None or isinstance(request, Request)
+        assert isinstance(request, Request), "refuse by a BadRequestError what cannot be asked"
 
     def test_no_message_is_refused(self, kernel: Kernel) -> None:
         """Nothing to ask is the caller's mistake, told before anything is sent."""
