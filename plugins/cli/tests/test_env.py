@@ -9,6 +9,7 @@ import pytest
 from click.testing import Result
 
 from scillm import Kernel, Setting
+from scillm.plugins import PluginInfo
 
 Run = Callable[..., Result]
 
@@ -129,6 +130,17 @@ def test_a_variable_that_nobody_reads_is_listed_with_the_nearest(
     assert lines["SCILLM_KNOBS_RETRYS"].endswith("did you mean SCILLM_KNOBS_RETRIES?")
     assert lines["SCILLM_QUITE_ELSE"].endswith("no active plugin reads it")
     assert "7-hidden" not in result.output
+
+
+def test_a_variable_of_a_plugin_that_is_not_active_is_not_taken_for_a_slip(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its settings cannot be known while it is not loaded."""
+    kernel = Kernel.of(Knobs())
+    kernel.plugins.infos["hedging"] = PluginInfo(name="hedging", dist="x 1", state="blocked")
+    monkeypatch.setenv("SCILLM_HEDGE_DELAY_MS", "5")
+
+    assert "no active plugin reads it; not active: hedging" in run("env", kernel=kernel).stdout
 
 
 @pytest.mark.parametrize("command", ["env", "plugins"])

@@ -52,7 +52,8 @@ def env(ctx: click.Context, is_json: bool) -> None:  # noqa: FBT001  # click pas
     """
     kernel = kernel_to_show(ctx)
     known = list(rows(kernel))
-    found = [*known, *unread(known)]
+    idle = [info.name for info in kernel.plugins.infos.values() if not info.is_active]
+    found = [*known, *unread(known, sorted(idle))]
     if is_json:
         import json
 
@@ -81,15 +82,21 @@ def rows(kernel: Kernel) -> Iterator[Row]:
         yield from [_row(name, setting) for name, setting in owned]
 
 
-def unread(known: list[Row]) -> Iterator[Row]:
-    """Say which variables have our prefix and are no setting: each is likely misspelt."""
+def unread(known: list[Row], idle: list[str]) -> Iterator[Row]:
+    """Say which variables have our prefix and are no setting: each is likely misspelt.
+
+    Args:
+        known: The settings that there are.
+        idle: Plugins that are not active, whose settings are not known.
+    """
     from difflib import get_close_matches
 
     from scillm.settings import names_set
 
     names = [row.variable for row in known]
+    besides = f"; not active: {', '.join(idle)}" if idle else ""
     for name in sorted(names_set().difference(names)):
-        near = get_close_matches(name, names, 1, cutoff=0.8)
+        near = get_close_matches(name, names, 1, cutoff=0.85)
         yield Row(
             plugin="unknown",
             variable=name,
@@ -97,7 +104,7 @@ def unread(known: list[Row]) -> Iterator[Row]:
             source="set",
             legacy=None,
             option=None,
-            help="no active plugin reads it" + (f"; did you mean {near[0]}?" if near else ""),
+            help="no active plugin reads it" + (f"; did you mean {near[0]}?" if near else besides),
             problem=None,
         )
 
