@@ -96,7 +96,8 @@ def unread(known: list[Row], idle: list[str]) -> Iterator[Row]:
     names = [row.variable for row in known]
     besides = f"; not active: {', '.join(idle)}" if idle else ""
     for name in sorted(names_set().difference(names)):
-        near = get_close_matches(name, names, 1, cutoff=0.85)
+        like = [each for each in names if _is_switch(each) == _is_switch(name)]
+        near = get_close_matches(name, like, 1, cutoff=0.85)
         yield Row(
             plugin="unknown",
             variable=name,
@@ -107,6 +108,10 @@ def unread(known: list[Row], idle: list[str]) -> Iterator[Row]:
             help="no active plugin reads it" + (f"; did you mean {near[0]}?" if near else besides),
             problem=None,
         )
+
+
+def _is_switch(variable: str) -> bool:
+    return variable.startswith("SCILLM_ENABLE_")
 
 
 def _row(plugin: str, setting: Setting[Any]) -> Row:
