@@ -4,6 +4,7 @@ PYTHON ?= python3
 PARALLEL ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
+DIST := dist
 STAMP := $(VENV)/.installed
 HOMES := kernel plugins/* contrib/*
 PYPROJECTS := pyproject.toml $(wildcard $(addsuffix /pyproject.toml,$(HOMES)))
@@ -24,7 +25,8 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test dev lint types docs bench faults coverage format generate clean
+.PHONY: help demo test dev wheels lint types docs bench faults coverage format generate clean
+.PHONY: codex-agent-doctor
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,8 +41,14 @@ test: dev ## every check, then the whole stack; the last line is pytest's
 
 dev: $(STAMP) ## make .venv: every distribution, editable, and the tools
 
+wheels: $(BIN)/uv ## build a wheel of every distribution into dist/
+	@rm -rf $(DIST)
+	@for folder in $(FOLDERS); do $(BIN)/uv build --quiet --wheel --out-dir $(DIST) $$folder || exit 1; done
+	@echo "$$(ls $(DIST)/*.whl | wc -l) wheels: pip install --find-links $(DIST) $(DIST)/scillm-0*.whl"
+
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("$(PYTHON) is %d.%d: name a Python of 3.10 or later, as in `make PYTHON=python3.12`" % sys.version_info[:2])'
+	@echo "setting up $(VENV), about a minute"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet uv
 
@@ -77,10 +85,9 @@ format: dev ## write the code as ruff formats it, and mend what it can
 generate: $(BIN)/uv ## write stubs, dependencies and extras from the plugins' folders
 	@$(BIN)/uv run --quiet --no-project --with 'tomli; python_version < "3.11"' python plugins/stubs/generate.py
 
-.PHONY: codex-agent-doctor
 codex-agent-doctor: dev ## look whether a codex-agent answers
 	@$(BIN)/scillm codex doctor
 
 clean: ## remove everything that these targets made
-	@rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage docs/_build
+	@rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage docs/_build docs/distributions dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

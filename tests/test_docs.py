@@ -16,6 +16,7 @@ from sybil import Document, Example, Sybil
 from sybil.parsers.myst import CodeBlockParser
 
 import scillm
+import workspace
 from scillm import FailureKind, errors, hookspecs, kernel
 from scillm.plugins import HOOKS
 from scillm.settings import KERNEL_SETTINGS
@@ -99,8 +100,10 @@ def test_each_setting_is_documented():
     """Every variable of the kernel and of every plugin stands in the tables."""
     for setting in (*KERNEL_SETTINGS, *kernel().plugins.settings):
         assert f"`{setting.variable}`" in SETTINGS
+        row = next(line for line in SETTINGS.splitlines() if f"`{setting.variable}`" in line)
+        if type(setting.default) in (int, float) and setting.default:
+            assert str(setting.default).removesuffix(".0") in row
         if setting.option:
-            row = next(line for line in SETTINGS.splitlines() if f"`{setting.variable}`" in line)
             assert f"`{setting.option}`" in row
 
 
@@ -138,6 +141,55 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+INSTALL = re.compile(r"pip install (.*?)(?:`|\)|$)", re.MULTILINE)
+
+
+def test_commands_that_install_name_what_there_is():
+    """Nothing is on an index: each takes a wheel of `make wheels`, or the folder one stands in."""
+    readmes = [*ROOT.glob("*/*/README.md"), *PAGES]
+    said = [(page, words) for page in readmes for words in INSTALL.findall(page.read_text())]
+    wheels = {f"dist/{dist.name.replace('-', '_')}-*.whl" for dist in workspace.find().values()}
+    wheels |= {"dist/scillm-0*.whl", "..."}  # the second: a text about the command
+    for page, words in said:
+        found = words.partition("#")[0].split()
+        if found not in (["."], []):
+            assert found[:2] == ["--find-links", "dist"], f"{page}: {words}"
+            assert set(found[2:]) <= wheels, f"{page}: {words}"
+
+
+def test_setting_up_says_that_it_takes_a_while(tmp_path):
+    """Nobody should look at a silent terminal for a minute."""
+    said = _run("make", "--dry-run", f"VENV={tmp_path / 'venv'}", "demo")
+    assert f"setting up {tmp_path / 'venv'}, about a minute" in said
+
+
+@pytest.mark.slow
+def test_the_commands_that_install_install(tmp_path):
+    """Into an empty environment: the wheels are built, and one brings what it needs."""
+    dist, environment = tmp_path / "dist", tmp_path / "venv"
+    _run("make", "--silent", "wheels", f"DIST={dist}")
+    _run(sys.executable, "-m", "venv", environment)
+    wheels = [*dist.glob("scillm_cli-*.whl"), *dist.glob("scillm_echo-*.whl")]
+    _run(environment / "bin/pip", "install", "--quiet", "--find-links", dist, *wheels)
+
+    assert _run(environment / "bin/scillm", "chat", "-m", "echo/any", "hello you") == "hello you\n"
+
+
+def _run(*command):
+    done = subprocess.run(
+        [*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_each_distribution_has_a_page_and_a_row():
+    """The README links each, and the documentation has the page."""
+    readme = (ROOT / "README.md").read_text()
+    for dist in workspace.find().values():
+        assert f"]({dist.path}/README.md)" in readme
 
 
 def test_each_command_is_documented():

@@ -15,6 +15,7 @@ from scillm import (
     doors,
     hookimpl,
 )
+from scillm.plugins import PluginInfo
 
 ASK = [{"role": "user", "content": "hi"}]
 
@@ -71,6 +72,29 @@ def test_an_unknown_argument_is_an_error_that_names_the_nearest(plugins, name, n
         else ("did you mean" not in str(info.value))
     )
     assert f"extra_body={{{name!r}: ...}}" in str(info.value)
+
+
+def test_a_distant_name_is_no_hint(plugins):
+    """``drop_params`` has nothing to do with ``allowed_openai_params``."""
+    with pytest.raises(UnsupportedParamsError) as info:
+        doors.chat(plugins, "echo/m", ASK, drop_params=True)
+    assert "did you mean" not in str(info.value)
+
+
+def test_an_option_of_a_plugin_that_is_not_active_is_not_taken_for_a_slip(plugins):
+    """Who is not active, and why, stands in the message."""
+    plugins.infos["hedging"] = PluginInfo(name="hedging", dist="x 1", state="blocked by X")
+    with pytest.raises(UnsupportedParamsError, match=r"not active: hedging \(blocked by X\)"):
+        doors.chat(plugins, "echo/m", ASK, hedge_delay_ms=5)
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_model_is_refused_and_none_takes_the_default(plugins, monkeypatch, empty):
+    """A variable of the caller's that is not set must not be answered by another model."""
+    monkeypatch.setenv("SCILLM_MODEL", "echo/default")
+    with pytest.raises(BadRequestError, match="names none: .* SCILLM_MODEL"):
+        doors.chat(plugins, empty, ASK)
+    assert doors.chat(plugins, None, ASK).model == "echo/default"
 
 
 def test_a_name_can_be_allowed(plugins):
@@ -163,6 +187,7 @@ def test_help_shows_every_argument():
     for door in (scillm.completion, scillm.acompletion):
         shown = list(inspect.signature(door).parameters)
         assert shown[:2] == ["model", "messages"]
+        assert inspect.signature(door).return_annotation == "Response | Stream"
         assert {"custom_llm_provider", "api_base", "extra_headers", "stream", "timeout"} <= set(
             shown
         )

@@ -84,18 +84,51 @@ def test_dir_shows_what_is_lent(site):
 
 
 @pytest.mark.parametrize(
-    ("code", "dist"),
+    ("code", "said"),
     [
-        ("from scillm import Roter", "scillm-roter"),
-        ("from scillm.extras.lean4 import prove", "scillm-lean4"),
-        ("import scillm.extras.codecs_", "scillm-codecs-"),
+        ("from scillm import compleion", "did you mean 'completion'?"),
+        ("import scillm; scillm.compleion", "did you mean 'completion'?"),
+        ("from scillm import LentRoter", "did you mean 'LentRouter'?"),
+        ("from scillm.extras.lend import chat", "did you mean 'lent'?"),
+        (
+            "from scillm import FarRouter",
+            "with the distribution 'scillm-far-router', which is not",
+        ),
+        ("import scillm; scillm.FarRouter", "with the distribution 'scillm-far-router', which"),
+        (
+            "import scillm.extras.far",
+            "with the distribution 'scillm-far-router', which is not",
+        ),
     ],
 )
-def test_a_missing_name_says_which_distribution_brings_it(site, code, dist):
-    """By convention, and with the command to paste."""
+def test_a_missing_name_says_what_is_known_of_it(site, tmp_path, code, said):
+    """The nearest name; a distribution only where somebody's list names it."""
+    known = "FarRouter = scillm_far_router.core:Router\nextras.far = scillm_far_router.extras\n"
+    _dist(tmp_path, "scillm-list", f"[scillm.known]\n{known}")
+    assert said in site(code)
+
+
+@pytest.mark.parametrize("code", ["from scillm import zzz", "import scillm.extras.zzz"])
+def test_a_name_that_nobody_knows_brings_no_advice_to_install(site, code):
+    """A distribution that nobody owns is anybody's to register."""
     said = site(code)
-    assert said.startswith("ImportError: no installed plugin provides")
-    assert f"pip install {dist}" in said
+    assert said.startswith("ImportError: there is no 'scillm.")
+    assert "install " not in said
+    assert "distribution" not in said
+
+
+def test_a_star_brings_the_kernels_own_names(site):
+    """Whatever was loaded before."""
+    code = (
+        "from scillm import *; print(completion.__module__, 'sys' in dir(), len(Setting.__name__))"
+    )
+    assert site(code) == "scillm.api False 7"
+
+
+def test_a_blocked_name_is_not_shown(site):
+    """What cannot be had is not offered."""
+    code = "import scillm; print('LentRouter' in dir(scillm))"
+    assert site(code, SCILLM_PLUGINS_BLOCK="lender") == "False"
 
 
 def test_a_missing_attribute_is_only_an_attribute_error(site):

@@ -7,6 +7,7 @@ import pytest
 import scillm
 from scillm import (
     APIConnectionError,
+    AuthenticationError,
     BadRequestError,
     Failure,
     FailureKind,
@@ -64,7 +65,21 @@ def test_an_async_stream_has_aclose_and_a_final_response(kernel):
         await stream.aclose()
         return seen, stream.response.text
 
-    assert asyncio.run(main()) == (["hi", "", ""], "hi")
+    assert asyncio.run(main()) == (["hi", ""], "hi")
+
+
+def test_a_chunk_without_choices_is_folded_and_not_handed_on(kernel, whole):
+    """``chunk.choices[0]`` is safe, as nobody asked for the chunk that has only the usage."""
+    stream = kernel.completion("echo/m", ASK, stream=True)
+    assert [chunk.choices[0].delta.content for chunk in stream] == ["hi", None]
+    assert stream.response.usage == whole().usage
+
+
+def test_a_caller_who_sets_stream_options_gets_every_chunk(kernel):
+    """As OpenAI's own client gives them."""
+    options = {"include_usage": True}
+    *_, last = kernel.completion("echo/m", ASK, stream=True, stream_options=options)
+    assert (last.choices, last.usage.total_tokens) == ((), 3)
 
 
 @pytest.mark.parametrize("leave", ["aclose", "with"])
@@ -226,13 +241,28 @@ def test_a_wrapper_changes_the_answer(echo):
 
 
 def test_nobody_answers(kernel, echo):
-    """The message names the model, the nearest provider, those that are here, and the command."""
+    """The message names who was wanted, and the nearest provider, or those that are here."""
     with pytest.raises(
-        UnknownModelError, match=r"model 'ecco/m'. did you mean 'echo/...'\? providers here: echo"
+        UnknownModelError, match=r"for the provider 'ecco'\. did you mean 'echo/...'\?"
     ):
         kernel.completion("ecco/m", ASK)
+    with pytest.raises(UnknownModelError, match="'nobody'. providers here: echo; `scillm plugins`"):
+        kernel.models("nobody")
     with pytest.raises(UnknownModelError, match="providers here: none"):
         Kernel.of().completion("x/y", ASK)
+
+
+def test_a_bare_model_is_told_how_to_name_its_provider(kernel):
+    """Without a provider and an address nobody can know whom to ask."""
+    with pytest.raises(UnknownModelError, match=r"write 'provider/gpt-4o', or give.*api_base="):
+        kernel.completion("gpt-4o", ASK)
+
+
+def test_many_providers_are_counted_not_listed(echo):
+    """A list of two dozen names is no help."""
+    echo.PROVIDERS = tuple(f"p{n}" for n in range(20))
+    with pytest.raises(UnknownModelError, match="providers here: 20; `scillm plugins` lists them"):
+        Kernel.of(echo).completion("quite-else/m", ASK)
 
 
 def test_no_transport(echoing):
@@ -243,7 +273,10 @@ def test_no_transport(echoing):
         def send(self, request):
             return None
 
-    with pytest.raises(UnknownModelError, match="no plugin carries requests to 'echo:'"):
+    with pytest.raises(
+        UnknownModelError,
+        match="no active plugin carries requests to 'echo:': install a transport. `scillm plugins`",
+    ):
         Kernel.of(Mute()).completion("echo/m", ASK)
 
 
@@ -261,10 +294,68 @@ def test_a_plugin_that_breaks_the_rules_is_named(echo):
             return {"provider": "p"}
 
     kernel = Kernel.of(echo, Wrong())
-    with pytest.raises(PluginError, match="resolve_model with .* which is no Route"):
+    with pytest.raises(
+        PluginError, match="plugin 'wrong' answered resolve_model with .* which is no Route"
+    ):
         kernel.completion("echo/m", ASK)
     with pytest.raises(PluginError, match="failed in resolve_model: KeyError"):
         kernel.completion("boom", ASK)
+
+
+def test_a_wrapper_that_breaks_the_rules_is_not_blamed_on_another(echo):
+    """What no plugin answers by itself, a wrapper made of it."""
+
+    class Bending:
+        @hookimpl(wrapper=True)
+        def resolve_model(self):
+            yield
+            return "mine"
+
+    with pytest.raises(PluginError, match="a wrapper answered resolve_model with 'mine'"):
+        Kernel.of(echo, Bending()).completion("echo/m", ASK)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_is_no_event_is_told_as_such(echoing, whole, stream, place):
+    """A Sender that yields a dict, first or later, whole or streamed."""
+    events = [*unfold(whole("a"))][:1]
+    events.insert(place, {"text": "hi"})
+    with pytest.raises(PluginError, match=r"yielded \{'text': 'hi'\}, which is no event"):
+        list(Kernel.of(echoing(*events)).completion("echo/m", ASK, stream=stream))
+
+
+def test_a_sender_that_is_a_coroutine_is_told_as_such(echoing):
+    """``async def`` without ``yield`` is an easy mistake."""
+
+    class Whole(echoing):
+        async def _send(self, request):
+            return [request]
+
+    with pytest.raises(PluginError, match="its Sender returned <coroutine.*async generator funct"):
+        Kernel.of(Whole()).completion("echo/m", ASK)
+
+
+def test_an_error_of_a_hook_shows_no_frame_of_pluggy(echoing):
+    """A missing key is the caller's business, and pluggy's inside is not."""
+    import traceback
+
+    class Locked(echoing):
+        @hookimpl
+        def prepare_request(self):
+            raise AuthenticationError("no key")
+
+    class Around:
+        @hookimpl(wrapper=True)
+        def prepare_request(self):
+            return (yield)
+
+    with pytest.raises(AuthenticationError) as info:
+        Kernel.of(Locked(), Around()).completion("echo/m", ASK)
+    frames = traceback.extract_tb(info.value.__traceback__)
+    assert not [f for f in frames if "pluggy" in f.filename or "asyncio" in f.filename]
+    assert len(frames) < 9
+    assert frames[-1].name == "prepare_request"
 
 
 def test_kernels_do_not_know_each_other(echoing, whole):

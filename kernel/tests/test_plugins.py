@@ -3,7 +3,7 @@
 import pytest
 from pluggy import PluginValidationError
 
-from scillm import Kernel, UnknownModelError, hookimpl
+from scillm import Kernel, Setting, SettingError, UnknownModelError, hookimpl
 from scillm.plugins import Plugins
 
 
@@ -47,6 +47,24 @@ def test_an_unknown_hook_is_refused_with_the_nearest_name():
         PluginValidationError, match="'sned', which is no hook. did you mean 'send'"
     ):
         Plugins.of(_plugin("p", sned=sned))
+
+
+def test_a_forgotten_hookimpl_is_warned_of():
+    """A hook without its mark would never be called, and nobody would know why."""
+
+    def post_process(self, response):
+        return response
+
+    with pytest.warns(RuntimeWarning, match="'post_process' without @hookimpl, so it is never"):
+        Plugins.of(_plugin("p", __module__=__name__, post_process=post_process))
+
+
+def test_a_class_is_instantiated(echo):
+    """As one that is installed is; what cannot be is refused at once."""
+    kernel = Kernel.of(type(echo))
+    assert kernel.completion("echo/m", [{"role": "user", "content": "hi"}]).text == "hi"
+    with pytest.raises(TypeError, match="needed"):
+        Kernel.of(type("P", (), {"__init__": lambda self, needed: None}))
 
 
 def test_an_async_hook_is_refused_with_words():
@@ -165,9 +183,46 @@ def test_a_name_that_blocks_nothing_is_warned_of(installed, monkeypatch, echo):
     """It is likely misspelt; the nearest is named."""
     monkeypatch.setenv("SCILLM_PLUGINS_BLOCK", "ecco")
     with pytest.warns(
-        RuntimeWarning, match="'ecco', which is no installed plugin; did you mean 'echo'"
+        RuntimeWarning, match="'ecco', which is no installed plugin. did you mean 'echo'"
     ):
         assert installed(_Entry("echo", lambda: echo)).infos["echo"].is_active
+
+
+def test_a_setting_that_cannot_be_read_stops_a_kernel_of_what_is_installed(
+    installed, monkeypatch, echo
+):
+    """Before anything is sent; the plugins themselves can still be listed."""
+    echo.SETTINGS = (
+        Setting(name="ECHO_TIMES", default=1),
+        Setting(name="ECHO_PORT", default=1, prefix=""),
+    )
+    monkeypatch.setenv("ECHO_PORT", "tcp://of.something.else")
+    assert installed(_Entry("echo", lambda: echo)).infos["echo"].is_active
+    Kernel.installed()
+    monkeypatch.setenv("SCILLM_ECHO_TIMES", "lots")
+    assert Plugins.installed().infos["echo"].is_active
+    with pytest.raises(SettingError, match="SCILLM_ECHO_TIMES='lots'"):
+        Kernel.installed()
+
+
+def test_a_legacy_name_is_warned_of_when_a_kernel_is_made(installed, monkeypatch, echo):
+    """At the line that makes it, not at whatever call first reads it."""
+    echo.SETTINGS = (Setting(name="ECHO_TIMES", default=1),)
+    installed(_Entry("echo", lambda: echo))
+    monkeypatch.setenv("LITELLM_ECHO_TIMES", "2")
+    with pytest.warns(DeprecationWarning, match="LITELLM_ECHO_TIMES is legacy") as told:
+        Kernel.installed()
+    assert told[0].filename == __file__
+
+
+def test_a_setting_that_a_plugin_reads_when_it_is_made_stops_a_kernel_too(installed, monkeypatch):
+    """Rather than leaving the plugin out in silence."""
+    switch = Setting(name="FAST", default=True)
+    made = type("Fast", (), {"__init__": lambda self: switch.value() and None})
+    monkeypatch.setenv("SCILLM_FAST", "maybe")
+    assert installed(_Entry("fast", lambda: made)).infos["fast"].state.startswith("failed: Setting")
+    with pytest.raises(SettingError, match="SCILLM_FAST='maybe'"):
+        Kernel.installed()
 
 
 def test_settings_and_options_are_collected(echo):

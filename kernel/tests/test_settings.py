@@ -1,8 +1,10 @@
 """Where settings come from."""
 
+import pickle
+
 import pytest
 
-from scillm import Call, Setting, settings
+from scillm import BadRequestError, Call, Setting, SettingError, settings
 from scillm.settings import boolean
 
 WAIT = Setting(name="WAIT_S", default=1.0, read=float, option="wait", help="seconds")
@@ -89,6 +91,43 @@ def test_a_boolean_rejects_the_rest():
     """Anything else is an error, not a no."""
     with pytest.raises(ValueError, match="expected one of 0, 1, false"):
         boolean("maybe")
+
+
+@pytest.mark.parametrize(
+    ("default", "text", "value"),
+    [(False, "0", False), (True, "no", False), (3, "7", 7), (1.5, "2", 2.0), ("", "0", "0")],
+)
+def test_a_default_says_how_the_text_is_read(monkeypatch, default, text, value):
+    """A switch that is set to 0 is off, though "0" is a true text."""
+    monkeypatch.setenv("SCILLM_SHOUT", text)
+    found = Setting(name="SHOUT", default=default).value()
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_a_bad_value_is_the_callers_mistake_by_type(monkeypatch):
+    """Both for who catches ValueError and for who catches what calls raise."""
+    monkeypatch.setenv("SCILLM_WAIT_S", "soon")
+    with pytest.raises(SettingError) as info:
+        WAIT.value()
+    assert isinstance(info.value, ValueError)
+    assert isinstance(info.value, BadRequestError)
+    assert str(pickle.loads(pickle.dumps(info.value))) == str(info.value)  # our own bytes
+
+
+def test_a_legacy_variable_warns_at_the_line_of_the_caller(monkeypatch):
+    """A default filter hides what a library's own line did."""
+    monkeypatch.setenv("LITELLM_WAIT_S", "3")
+    within = {"__name__": "scillm_mine.sender", "WAIT": WAIT}
+    exec("def value(): return WAIT.value()", within)  # a plugin's line between
+    with pytest.warns(DeprecationWarning, match="LITELLM_WAIT_S is legacy") as told:
+        within["value"]()
+    assert told[0].filename == __file__
+
+
+def test_the_names_that_are_set_are_known(monkeypatch):
+    """So that one that nobody reads can be told."""
+    monkeypatch.setenv("SCILLM_MODLE", "x")
+    assert "SCILLM_MODLE" in settings.names_set()
 
 
 def test_an_empty_foreign_variable_counts_as_unset(monkeypatch):

@@ -1,12 +1,15 @@
 """Write what follows from the plugins' own folders, or say what is out of date.
 
-Two things are generated, and committed so that an install needs no extra step:
+Four things are generated, and committed so that an install needs no extra step:
 
 * ``src/scillm-stubs/``: the names that plugins lend (``scillm.exports``), for editors and
   type checkers, beside the kernel's own names, which a partial stub would otherwise hide;
-* the marked regions of the root ``pyproject.toml``: its dependencies, extras and sources.
+* the marked region of ``plugins/stubs/pyproject.toml``: the same names as entry points, so that
+  an error can tell which distribution a missing one comes with;
+* the marked regions of the root ``pyproject.toml``: its dependencies, extras and sources;
+* the table of distributions in the root ``README.md``, from their descriptions.
 
-``python plugins/stubs/generate.py`` writes both; with ``--check`` it writes nothing and fails
+``python plugins/stubs/generate.py`` writes all; with ``--check`` it writes nothing and fails
 if a file differs.
 """
 
@@ -24,6 +27,7 @@ import workspace
 from workspace import Dist
 
 STUBS = "plugins/stubs/src/scillm-stubs"
+PYPROJECT = "plugins/stubs/pyproject.toml"
 COMMAND = "python plugins/stubs/generate.py"
 HEADER = f"# Written by `{COMMAND}`; do not edit.\n"
 
@@ -67,6 +71,13 @@ def lent(dists: dict[str, Dist]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def stubs_pyproject(root: Path, dists: dict[str, Dist]) -> str:
+    """Return the stubs' own ``pyproject.toml`` with its marked region written anew."""
+    lines = [f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in lent(dists).items()]
+    table = '[project.entry-points."scillm.known"]\n'
+    return _replaced(_read(root / PYPROJECT), "known", "".join([table, *lines]))
+
+
 def own_names(root: Path) -> list[str]:
     """Return the kernel's public names: what its ``__init__`` imports for type checkers."""
     text = (root / "kernel/src/scillm/__init__.py").read_text(encoding="utf-8")
@@ -106,6 +117,17 @@ def root_pyproject(root: Path, dists: dict[str, Dist]) -> str:
     for name, block in blocks.items():
         text = _replaced(text, name, block)
     return text
+
+
+def readme(root: Path, dists: dict[str, Dist]) -> str:
+    """Return the root ``README.md`` with its table of distributions written anew."""
+    rows = ["| distribution | what it is |", "|---|---|"]
+    for dist in dists.values():
+        about = dist.project["description"].rstrip(".")
+        rows.append(f"| [`{dist.name}`]({dist.path}/README.md) | {about} |")
+    block = "".join(f"{row}\n" for row in ["", *rows, ""])  # Markdown wants the blank lines
+    text = _read(root / "README.md")
+    return _replaced(text, "distributions", block, begin="<!-- ", end=" -->")
 
 
 def extras(own: Dist, dists: dict[str, Dist], defaults: list[Dist]) -> dict[str, list[str]]:
@@ -155,12 +177,16 @@ def _toml(table: dict[str, list[str]]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _replaced(text: str, region: str, block: str) -> str:
-    begin, end = f"# begin {region}: written by `{COMMAND}`\n", f"# end {region}\n"
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+def _replaced(text: str, region: str, block: str, *, begin: str = "# ", end: str = "") -> str:
+    """Return *text* with one region written anew; *begin* and *end* make its marks comments."""
+    first, last = (
+        f"{begin}{words}{end}\n"
+        for words in (f"begin {region}: written by `{COMMAND}`", f"end {region}")
+    )
+    pattern = re.compile(re.escape(first) + ".*?" + re.escape(last), re.DOTALL)
     if len(pattern.findall(text)) != 1:
-        sys.exit(f"pyproject.toml has no region {region!r}: it needs the lines {begin!r}, {end!r}")
-    return pattern.sub(lambda _: begin + block + end, text)
+        sys.exit(f"there is no region {region!r}: it needs the lines {first!r}, {last!r}")
+    return pattern.sub(lambda _: first + block + last, text)
 
 
 def stale(root: Path, files: dict[Path, str]) -> list[str]:
@@ -189,6 +215,8 @@ def main(arguments: list[str], root: Path = workspace.ROOT) -> int:
     dists = workspace.find(root)
     files = stub_files(root, dists)
     files[root / "pyproject.toml"] = root_pyproject(root, dists)
+    files[root / PYPROJECT] = stubs_pyproject(root, dists)
+    files[root / "README.md"] = readme(root, dists)
     out_of_date = stale(root, files)
     if "--check" in arguments:
         for path in out_of_date:

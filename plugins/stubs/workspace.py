@@ -83,7 +83,8 @@ class Dist:
     @property
     def is_plugin(self) -> bool:
         """Whether it adds anything to ``scillm`` by itself; a library is only imported."""
-        return any(group.startswith("scillm.") for group in self.project.get("entry-points", {}))
+        groups = set(self.project.get("entry-points", {})) - {"scillm.known"}  # tells of others
+        return any(group.startswith("scillm.") for group in groups)
 
     @property
     def has_tests(self) -> bool:

@@ -29,4 +29,4 @@ def test_it_says_back_what_it_was_asked():
         ask = [{"role": "user", "content": "hello you"}]
         assert kernel.completion("echo/any", ask).text == "hello you"
         stream = kernel.completion("echo/any", ask, stream=True)
-        assert "".join(chunk.text for chunk in stream) == "hello you"
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "hello you"

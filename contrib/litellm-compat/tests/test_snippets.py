@@ -100,6 +100,22 @@ def test_a_stream(endpoint: Endpoint) -> None:
     assert sent.json["stream"] is True
 
 
+LOOP = """
+import os
+from litellm import completion
+for chunk in completion(
+    model="m", api_base=os.environ["CHUTES_API_BASE"], custom_llm_provider="openai_like",
+    messages=[{"role": "user", "content": "hi"}], stream=True,
+):
+    print(chunk.choices[0].delta.content or "", end="")
+"""
+
+
+def test_the_usual_loop_over_a_stream(endpoint: Endpoint) -> None:
+    """The idiom of litellm meets no chunk without choices."""
+    assert paste(LOOP, **gateway(endpoint.url("echo"))) == "hi"
+
+
 TOOLS = """
 from scillm import completion, os
 tools=[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}}}]

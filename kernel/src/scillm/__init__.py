@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # what tools see; at run time __getattr__ below does the same
     from scillm.errors import RateLimitError as RateLimitError
     from scillm.errors import ScillmError as ScillmError
     from scillm.errors import ServiceUnavailableError as ServiceUnavailableError
+    from scillm.errors import SettingError as SettingError
     from scillm.errors import StatusError as StatusError
     from scillm.errors import Timeout as Timeout
     from scillm.errors import UnknownModelError as UnknownModelError
@@ -68,8 +69,8 @@ _HOMES = {
     "errors": "APIConnectionError APIError AuthenticationError BadRequestError ConflictError "
     "ContentPolicyViolationError ContextWindowExceededError InternalServerError InvalidResponse "
     "NotFoundError PermissionDeniedError PluginError RateLimitError ScillmError "
-    "ServiceUnavailableError StatusError Timeout UnknownModelError UnprocessableEntityError "
-    "UnsupportedParamsError",
+    "ServiceUnavailableError SettingError StatusError Timeout UnknownModelError "
+    "UnprocessableEntityError UnsupportedParamsError",
     "failures": "Failure FailureKind",
     "folding": "Fold fold unfold",
     "hookspecs": "hookimpl",
@@ -78,6 +79,7 @@ _HOMES = {
     "settings": "Setting",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+__all__ = [*_HOME]  # noqa: PLE0604  # the names of the table above
 
 _exports.install()
 
@@ -95,5 +97,4 @@ def __getattr__(name: str) -> "Any":
 
 
 def __dir__() -> "list[str]":
-    lent = {name for name in _exports.table() if "." not in name}
-    return sorted({*globals(), *_HOME, *lent})
+    return sorted({*globals(), *_HOME, *(name for name in _exports.lent() if "." not in name)})

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from scillm.errors import APIError, StatusError, error_for
+from scillm.answers import Answer
+from scillm.errors import APIError, PluginError, StatusError, error_for
 from scillm.failures import Failure, FailureKind
+from scillm.folding import no_event
 from scillm.hookspecs import hookimpl
 from scillm.secrets import redact
 
 if TYPE_CHECKING:
-    from scillm.answers import Answer, Event
+    from scillm.answers import Event
     from scillm.calls import Call, Request, Sender
 
 _BY_STATUS = {
@@ -79,8 +81,11 @@ class Defaults:
 def _named(hook: Any, call: Call, inner: Sender) -> Sender:
     async def send(request: Request) -> AsyncGenerator[Event, None]:
         is_first = True
+        source: Any = None
+        event: Any = None
         try:
-            async with aclosing(inner(request)) as events:
+            source = inner(request)
+            async with aclosing(source) as events:
                 async for event in events:
                     is_told = not is_first or event.served_by is not None
                     yield event if is_told else event.served(request.route)
@@ -90,9 +95,22 @@ def _named(hook: Any, call: Call, inner: Sender) -> Sender:
                 raise
             raise _told(hook, call, request, error) from error.__cause__
         except Exception as error:  # whatever a Sender raises gets a name here, and only here
-            raise _told(hook, call, request, error) from error
+            rule = _rule_broken(source, event)
+            raise _told(hook, call, request, rule or error) from error
 
     return send
+
+
+def _rule_broken(source: Any, event: Any) -> PluginError | None:
+    """Say which rule of Senders was broken, if that is why one failed."""
+    if source is not None and not hasattr(source, "aclose"):
+        if hasattr(source, "close"):
+            source.close()  # a coroutine that nobody will await
+        return PluginError(
+            f"its Sender returned {source!r:.80}: it must be an async generator function, "
+            "an `async def` with `yield`"
+        )
+    return None if event is None or isinstance(event, Answer) else no_event(event)
 
 
 def _told(hook: Any, call: Call, request: Request, error: Exception) -> APIError:

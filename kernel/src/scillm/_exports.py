@@ -17,20 +17,22 @@ if TYPE_CHECKING:
     from typing import Any
 
 GROUP = "scillm.exports"
-_table: dict[str, list[EntryPoint]] | None = None
+KNOWN = "scillm.known"  # what others would lend, told by a distribution that has a list of them
+_read: dict[str, list[EntryPoint]] = {}
 
 
-def table() -> dict[str, list[EntryPoint]]:
-    """Return what is lent, by name; read once per process."""
-    global _table  # noqa: PLW0603  # one table per process, read when first needed
-    if _table is None:
+def _entries(group: str) -> list[EntryPoint]:
+    """Return the entry points of a group; read once per process."""
+    if group not in _read:
         from importlib.metadata import entry_points
 
-        found: dict[str, list[EntryPoint]] = {}
-        for entry in entry_points(group=GROUP):
-            found.setdefault(entry.name, []).append(entry)
-        _table = found
-    return _table
+        _read[group] = list(entry_points(group=group))
+    return _read[group]
+
+
+def lent() -> set[str]:
+    """Return the names that plugins lend and that are not blocked."""
+    return {entry.name for entry in _entries(GROUP) if not _withheld(entry)}
 
 
 def _lent(name: str) -> EntryPoint | None:
@@ -39,7 +41,7 @@ def _lent(name: str) -> EntryPoint | None:
     Raises:
         ImportError: Two distributions do, and differ.
     """
-    entries = table().get(name, [])
+    entries = [entry for entry in _entries(GROUP) if entry.name == name]
     if len({entry.value for entry in entries}) > 1:
         lenders = " and ".join(f"{_dist(entry)} ({entry.value})" for entry in entries)
         raise ImportError(
@@ -54,11 +56,9 @@ def load(name: str) -> Any:
     Raises:
         AttributeError: None does, or the one that does is blocked.
     """
-    entry = None if name.startswith("__") else _lent(name)
-    if entry is None:
-        raise AttributeError(f"module 'scillm' has no attribute {name!r}", name=name)
-    if why := _withheld(entry):
-        raise AttributeError(f"'scillm.{name}' is lent by {_dist(entry)}, {why}", name=name)
+    entry = None if name.startswith("_") else _lent(name)
+    if entry is None or _withheld(entry):
+        raise AttributeError(_missing(name), name=name)
     return entry.load()
 
 
@@ -68,29 +68,32 @@ def _dist(entry: EntryPoint) -> str:
 
 def _withheld(entry: EntryPoint) -> str:
     """Return why the distribution that lends *entry* is blocked, or ``""``."""
-    from importlib.metadata import entry_points
-
     from scillm.settings import why_blocked
 
     if entry.dist is None:
         return ""
-    mine = (
-        e for e in entry_points(group="scillm.plugins") if e.dist and e.dist.name == entry.dist.name
-    )
+    plugins = _entries("scillm.plugins")
+    mine = (e for e in plugins if e.dist and e.dist.name == entry.dist.name)
     return next((why for e in mine if (why := why_blocked(e.name))), "")
 
 
-def _missing(what: str, leaf: str) -> ImportError:
-    dist = f"scillm-{leaf.lower().replace('_', '-')}"
-    entry = _lent(what.removeprefix("scillm."))
-    if entry is not None and (why := _withheld(entry)):
-        return ImportError(f"{what!r} is lent by {_dist(entry)}, which is {why}", name=what)
-    # Not ModuleNotFoundError: `from scillm import X` swallows that, and the hint with it.
-    return ImportError(
-        f"no installed plugin provides {what!r}; by convention it comes with the distribution "
-        f"{dist!r}: try `pip install {dist}`, and `scillm plugins` to see what is installed",
-        name=what,
-    )
+def _missing(name: str) -> str:
+    """Say why there is no ``scillm.<name>``: blocked, not installed, or misspelt."""
+    if name.startswith("_"):
+        return f"module 'scillm' has no attribute {name!r}"
+    entry = _lent(name)
+    if entry is not None:
+        return f"'scillm.{name}' is lent by {_dist(entry)}, which is {_withheld(entry)}"
+    known = {entry.name: entry.module for entry in _entries(KNOWN)}
+    if name in known:
+        dist = known[name].partition(".")[0].replace("_", "-")
+        return f"'scillm.{name}' comes with the distribution {dist!r}, which is not installed"
+    from scillm.errors import hint
+
+    parent, _, leaf = name.rpartition(".")
+    names = (each.rpartition(".") for each in {*sys.modules["scillm"].__all__, *lent(), *known})
+    near = hint(leaf, [each[2] for each in names if each[0] == parent])
+    return f"there is no 'scillm.{name}', of scillm's own or lent by an installed plugin. {near}"
 
 
 class ExtrasFinder:
@@ -105,14 +108,14 @@ class ExtrasFinder:
         name, _, sub = fullname[len("scillm.extras.") :].partition(".")
         entry = _lent(f"extras.{name}")
         if entry is None or _withheld(entry):
-            raise _missing(f"scillm.extras.{name}", name)
+            raise ImportError(_missing(f"extras.{name}"), name=fullname)
         from importlib.machinery import ModuleSpec
 
         return ModuleSpec(fullname, _Alias(f"{entry.value}.{sub}" if sub else entry.value))  # type: ignore[arg-type]
 
 
 class HintFinder:
-    """Last on the path: says which distribution a missing ``scillm.<name>`` comes with."""
+    """Last on the path: says why a ``scillm.<name>`` is missing."""
 
     @staticmethod
     def find_spec(
@@ -120,7 +123,8 @@ class HintFinder:
     ) -> None:
         package, _, leaf = fullname.rpartition(".")
         if package == "scillm" and not leaf.startswith("_"):
-            raise _missing(fullname, leaf)
+            # Not ModuleNotFoundError: `from scillm import X` swallows that, and the hint with it.
+            raise ImportError(_missing(leaf), name=fullname)
 
 
 class _Alias:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 from collections.abc import Iterable, Mapping
@@ -64,8 +65,8 @@ def completion(model: str | None = None, messages: Messages = (), **arguments: A
         api_key: Key to send; None takes the provider's own variable. An authorization or
             x-api-key among *extra_headers* wins.
         extra_headers: Headers to send besides.
-        timeout: Seconds that a whole answer may take, and that a stream may pause; or a
-            ``Timeouts``. Default 600.
+        timeout: Seconds that each request may take, and that a stream may pause; or a
+            ``Timeouts``. Default 600. A call that is repeated makes several requests.
         stream: Whether to return a Stream of chunks as they come. Default no.
         temperature, top_p, max_tokens, max_completion_tokens, stop, seed, n, tools, tool_choice,
         response_format, reasoning, reasoning_effort, ...: OpenAI's parameters; None is unset.
@@ -144,5 +145,7 @@ def close() -> None:
         _kernel.close()
 
 
-# help() shows every argument that the doors read, at no cost: inspect follows __wrapped__.
-vars(completion)["__wrapped__"] = vars(acompletion)["__wrapped__"] = partial(doors.chat, None)  # type: ignore[arg-type]
+# help() shows every argument that the doors read.
+_shown = inspect.signature(partial(doors.chat, None))  # type: ignore[arg-type]  # never called
+_shown = _shown.replace(return_annotation="Response | Stream")
+vars(completion)["__signature__"] = vars(acompletion)["__signature__"] = _shown

@@ -2,72 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from scillm.answers import plain
 from scillm.calls import Call, Request, Timeouts
-from scillm.errors import BadRequestError, UnsupportedParamsError
+from scillm.errors import BadRequestError, UnsupportedParamsError, hint
 from scillm.secrets import Secret
 from scillm.settings import MODEL, TIMEOUT
 
 if TYPE_CHECKING:
     from scillm.plugins import Plugins
 
-OPENAI_PARAMS = frozenset(
-    [
-        "temperature",
-        "top_p",
-        "max_tokens",
-        "max_completion_tokens",
-        "stop",
-        "seed",
-        "n",
-        "tools",
-        "tool_choice",
-        "response_format",
-        "reasoning",
-        "reasoning_effort",
-        "frequency_penalty",
-        "presence_penalty",
-        "logit_bias",
-        "logprobs",
-        "top_logprobs",
-        "user",
-        "parallel_tool_calls",
-        "stream_options",
-        "service_tier",
-        "store",
-        "modalities",
-        "audio",
-        "prediction",
-        "verbosity",
-        "web_search_options",
-        "functions",
-        "function_call",
-        "safety_identifier",
-        "prompt_cache_key",
-        "dimensions",
-        "encoding_format",
-    ]
+_NAMES = (
+    "temperature top_p max_tokens max_completion_tokens stop seed n tools tool_choice "
+    "response_format reasoning reasoning_effort frequency_penalty presence_penalty logit_bias "
+    "logprobs top_logprobs user parallel_tool_calls stream_options service_tier store modalities "
+    "audio prediction verbosity web_search_options functions function_call safety_identifier "
+    "prompt_cache_key dimensions encoding_format"
 )
+OPENAI_PARAMS = frozenset(_NAMES.split())
 """Parameters of OpenAI's chat completions and embeddings; a provider may refuse some by name."""
 
-_ARGUMENTS = [
-    "model",
-    "messages",
-    "custom_llm_provider",
-    "api_base",
-    "base_url",
-    "api_key",
-    "extra_headers",
-    "timeout",
-    "stream",
-    "extra_body",
-    "allowed_openai_params",
-    "metadata",
-]
+_FEW = 8  # so many providers are listed in an error
 _SECRET_WORDS = ("key", "auth", "token", "secret", "cookie")
 
 
@@ -119,8 +76,8 @@ def models(plugins: Plugins, provider: str, **more: Any) -> Call:
     """Read the arguments of a listing of models; those of ``scillm.models``."""
     from attrs import evolve
 
-    call = chat(plugins, f"{provider}/", **{"custom_llm_provider": provider, **more})
-    return evolve(call, operation="models")
+    call = chat(plugins, provider, **{"custom_llm_provider": provider, **more})
+    return evolve(call, operation="models", model=f"{provider}/")
 
 
 def _sorted(
@@ -140,19 +97,30 @@ def _sorted(
 
 
 def _unknown_argument(plugins: Plugins, name: str) -> str:
-    known = [*_ARGUMENTS, *OPENAI_PARAMS, *plugins.options]
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return (
-        f"unknown argument {name!r}: no provider and no installed plugin takes it. {hint}"
-        f"To send it to the provider as it is: extra_body={{{name!r}: ...}}"
+    own = ("model", "messages", *(chat.__kwdefaults__ or ()))
+    parts = (
+        f"unknown argument {name!r}: no provider and no active plugin takes it.",
+        hint(name, {*own, *OPENAI_PARAMS, *plugins.options}, cutoff=0.7),
+        _idle(plugins),
+        f"a field that only the provider knows is sent by extra_body={{{name!r}: ...}}",
     )
+    return " ".join(filter(None, parts))
+
+
+def _idle(plugins: Plugins) -> str:
+    idle = [f"{info.name} ({info.state})" for info in plugins.infos.values() if not info.is_active]
+    return f"not active: {', '.join(sorted(idle))}." if idle else ""
 
 
 def _model(model: str | None) -> str:
     if model is not None and not isinstance(model, str):
         raise BadRequestError(f"model={model!r} is not a name: give text such as 'provider/model'")
-    return (model or MODEL.value()).strip()
+    if model is not None and not model.strip():
+        raise BadRequestError(
+            f"model={model!r} names none: give text such as 'provider/model', or None, which "
+            f"takes {MODEL.variable}, else the default installed"
+        )
+    return (MODEL.value() if model is None else model).strip()
 
 
 def _messages(messages: Any) -> tuple[Mapping[str, Any], ...]:
@@ -241,25 +209,30 @@ def nobody_answered(
     plugins: Plugins, hook: str, *, call: Call, request: Request | None = None, **_: Any
 ) -> str:
     """Say why nobody answered *hook*, with the nearest names of those who would."""
-    idle = [f"{info.name} ({info.state})" for info in plugins.infos.values() if not info.is_active]
-    not_active = f"not active: {', '.join(sorted(idle))}." if idle else ""
+    parts: tuple[str, ...]
     if request is not None:
-        return (
-            f"no plugin carries requests to {request.url!r}: a transport is missing. {not_active}"
-        )
-    if not call.model and not call.provider:
-        return (
-            "no model was named, and no plugin answers without one. "
-            f"{not_active} name one with model=... or SCILLM_MODEL"
-        )
-    providers = plugins.providers()
-    near = difflib.get_close_matches(call.provider or call.model.partition("/")[0], providers, 3)
-    asked = f"{call.model!r}" + (f" of {call.provider!r}" if call.provider else "")
-    parts = (
-        f"no plugin answered {hook} for model {asked}.",
-        f"did you mean {' or '.join(repr(f'{name}/...') for name in near)}?" if near else "",
-        not_active,
-        f"providers here: {', '.join(sorted(providers)) or 'none'}.",
-        "a model is written provider/model; `scillm plugins` shows what is installed",
-    )
+        said = f"no active plugin carries requests to {request.url!r}: install a transport."
+        parts = (said, _idle(plugins), "`scillm plugins` shows what is installed")
+    elif not call.model and not call.provider:
+        said = "no model was named, and no plugin answers without one."
+        parts = (said, _idle(plugins), "name one with model=... or SCILLM_MODEL")
+    else:
+        parts = _unknown_model(plugins, hook, call)
     return " ".join(filter(None, parts))
+
+
+def _unknown_model(plugins: Plugins, hook: str, call: Call) -> tuple[str, str, str]:
+    providers = sorted(plugins.providers())
+    prefix, slash, _ = call.model.partition("/")
+    wanted = call.provider or (prefix if slash else "")
+    if not wanted:
+        said = f"model {call.model!r} names no provider: write 'provider/{call.model}', or give"
+        said += " an address by api_base=..."
+    elif wanted in providers:
+        said = f"provider {wanted!r} does not answer {hook} for {call.model!r}."
+    else:
+        said = f"no active plugin answers for the provider {wanted!r}."
+    if near := hint(wanted, providers, end="/...", most=3):
+        return said, near, _idle(plugins)
+    shown = ", ".join(providers) if len(providers) <= _FEW else str(len(providers))
+    return said, _idle(plugins), f"providers here: {shown or 'none'}; `scillm plugins` lists them"

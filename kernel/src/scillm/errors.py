@@ -7,6 +7,7 @@
         ├── BadRequestError              400
         │   ├── ContextWindowExceededError
         │   ├── ContentPolicyViolationError
+        │   ├── SettingError             a variable or .env file that cannot be read
         │   └── UnsupportedParamsError   an argument that nobody takes
         ├── AuthenticationError          401
         ├── PermissionDeniedError        403
@@ -29,7 +30,7 @@ APIError by way of the hook ``classify_error``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from scillm.failures import Failure, FailureKind
@@ -111,6 +112,10 @@ class ContentPolicyViolationError(BadRequestError):
     """The provider refuses the content."""
 
     kind = FailureKind.CONTENT_POLICY
+
+
+class SettingError(BadRequestError, ValueError):
+    """A variable, or the ``.env`` file, says what cannot be read."""
 
 
 class UnsupportedParamsError(BadRequestError):
@@ -199,6 +204,8 @@ class InvalidResponse(APIError):
 class PluginError(APIError):
     """A plugin broke the rules of a hook, or failed inside one."""
 
+    kind = FailureKind.BUG
+
 
 class StatusError(Exception):
     """A sender was answered with an error status. Senders raise it; callers never see it.
@@ -218,28 +225,26 @@ class StatusError(Exception):
         self.headers = {name.lower(): value for name, value in (headers or {}).items()}
 
 
-_BY_KIND: dict[FailureKind, type[APIError]] = {
-    error.kind: error
-    for error in (
-        BadRequestError,
-        ContextWindowExceededError,
-        ContentPolicyViolationError,
-        AuthenticationError,
-        PermissionDeniedError,
-        NotFoundError,
-        ConflictError,
-        UnprocessableEntityError,
-        RateLimitError,
-        InternalServerError,
-        ServiceUnavailableError,
-        APIConnectionError,
-        Timeout,
-        InvalidResponse,
-        PluginError,
-    )
-}
+def _below(error: type[APIError]) -> Iterator[type[APIError]]:
+    for known in error.__subclasses__():
+        yield known
+        yield from _below(known)
+
+
+_BY_KIND = {known.kind: known for known in _below(APIError) if "kind" in vars(known)}
 
 
 def error_for(failure: Failure) -> type[APIError]:
     """Return the class of error that stands for *failure*."""
     return _BY_KIND[failure.kind]
+
+
+def hint(
+    name: str, known: Iterable[str], *, end: str = "", most: int = 1, cutoff: float = 0.6
+) -> str:
+    """Return ``did you mean 'x'?`` with the nearest of *known*, or ``""``; for a message."""
+    from difflib import get_close_matches  # only mistakes pay for it
+
+    near = (repr(f"{each}{end}") for each in get_close_matches(name, [*known], most, cutoff))
+    names = " or ".join(near)
+    return f"did you mean {names}?" if names else ""

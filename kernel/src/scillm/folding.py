@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from scillm.answers import NOTES, Answer, Chunk, Event, Response, plain
-from scillm.errors import InvalidResponse
+from scillm.errors import InvalidResponse, PluginError
 
 _FIRST_WINS = frozenset({"role", "id", "type", "object"})  # told once, at times repeated
 _PER_CHUNK = frozenset({"choices", "object", "obfuscation"})  # say nothing about the whole
@@ -22,6 +22,13 @@ def fold(events: Iterable[Event]) -> Answer:
     for event in events:
         folding.add(event)
     return folding.answer()
+
+
+def no_event(event: object) -> PluginError:
+    """Return the error for what a Sender yielded and should not have."""
+    return PluginError(
+        f"a Sender yielded {event!r:.80}, which is no event of a chat: yield a Chunk or a Response"
+    )
 
 
 class Fold:
@@ -40,6 +47,8 @@ class Fold:
             InvalidResponse: Its parts are not of the types that OpenAI's shape has.
         """
         if not isinstance(event, Chunk):
+            if not isinstance(event, Answer):
+                raise no_event(event)
             self._whole = event
             return
         if self._first is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
@@ -18,8 +19,8 @@ from scillm import doors
 from scillm.answers import Answer, Chunk, EmbeddingResponse, Event, ModelList, Response
 from scillm.calls import NO_TIMEOUTS_GIVEN, Call, Request, Route
 from scillm.errors import APIError, PluginError, ScillmError, UnknownModelError
-from scillm.folding import Fold, unfold
-from scillm.plugins import HOOKS, Plugins
+from scillm.folding import Fold, no_event, unfold
+from scillm.plugins import HOOKS, Plugins, past_machinery
 
 T = TypeVar("T")
 _SENDER: type[Any] = cast("type[Any]", Callable)
@@ -42,12 +43,18 @@ class Kernel:
 
     @classmethod
     def installed(cls, *more: Any) -> Kernel:
-        """Return a kernel with every installed plugin that is not blocked, and *more*."""
-        return cls(Plugins.installed(*more))
+        """Return a kernel with every installed plugin that is not blocked, and *more*.
+
+        Raises:
+            SettingError: A variable of one of them cannot be read.
+        """
+        plugins = Plugins.installed(*more)
+        plugins.read_settings()
+        return cls(plugins)
 
     @classmethod
     def of(cls, *plugins: Any) -> Kernel:
-        """Return a kernel with exactly these plugins: modules, or instances."""
+        """Return a kernel with exactly these plugins: modules, instances, or classes."""
         return cls(Plugins.of(*plugins))
 
     async def ask(self, call: Call) -> Answer:
@@ -91,8 +98,8 @@ class Kernel:
     def _asked(self, hook: str, kind: type[T], **arguments: Any) -> T:
         try:
             answer = getattr(self._hook, hook)(**arguments)
-        except APIError:
-            raise
+        except APIError as error:  # meant for the caller, to whom pluggy's frames say nothing
+            raise error.with_traceback(past_machinery(error.__traceback__))  # noqa: B904  # the same
         except Exception as error:  # a plugin's bug must not look like the caller's
             who = self.plugins.blamed(error)
             raise PluginError(f"{who} failed in {hook}: {type(error).__name__}: {error}") from error
@@ -100,7 +107,8 @@ class Kernel:
             return answer
         if answer is None:
             raise UnknownModelError(doors.nobody_answered(self.plugins, hook, **arguments))
-        raise PluginError(f"a plugin answered {hook} with {answer!r}, which is no {kind.__name__}")
+        who = self.plugins.answering(hook, answer, arguments)
+        raise PluginError(f"{who} answered {hook} with {answer!r}, which is no {kind.__name__}")
 
     def _finished(self, call: Call, folding: Fold) -> Answer:
         return self._asked("post_process", Answer, call=call, response=folding.answer())
@@ -176,13 +184,15 @@ class _Progress:
 
 
 async def _pass_on(kernel: Kernel, call: Call, progress: _Progress) -> AsyncGenerator[Chunk, None]:
+    has_all = "stream_options" in call.params  # else nobody expects a chunk without choices
     try:
         with _Blaming(kernel.plugins):
             async with aclosing(kernel.events(call)) as events:
                 async for event in events:
                     for chunk in (event,) if isinstance(event, Chunk) else _cut(event):
                         progress.folding.add(chunk)
-                        yield chunk
+                        if has_all or chunk._raw.get("choices"):
+                            yield chunk
     except APIError as error:
         error.partial = error.partial or progress.folding.answer()
         raise
@@ -213,7 +223,7 @@ class Stream:
         from scillm._portal import Pump  # asyncio is only loaded where a call is made
 
         self._pump = Pump(self._chunks)
-        self._head.extend(_one(self._pump))
+        self._head.extend(islice(self._pump, 1))
         return self
 
     @property
@@ -302,16 +312,16 @@ class _Blaming:
             ) from error
 
 
-def _one(items: Iterator[Chunk]) -> list[Chunk]:
-    first = next(items, None)
-    return [] if first is None else [first]
-
-
 def _cut(event: Event) -> Iterator[Chunk]:
-    return unfold(event) if isinstance(event, Response) else iter(())
+    if isinstance(event, Response):
+        return unfold(event)
+    raise no_event(event)
 
 
 def _run(work: Any) -> Any:
     from scillm._portal import run  # asyncio is only loaded where a call is made
 
-    return run(work)
+    try:
+        return run(work)
+    except APIError as error:  # whose reader wants to know where it arose, not how we got there
+        raise error.with_traceback(past_machinery(error.__traceback__))  # noqa: B904  # the same

@@ -8,10 +8,9 @@ distribution names in the entry-point group ``scillm.plugins``. Besides hooks it
 
 from __future__ import annotations
 
-import difflib
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from inspect import iscoroutinefunction
+from types import TracebackType
 from typing import Any
 
 from attrs import define, field, frozen
@@ -19,7 +18,8 @@ from pluggy import PluginManager, PluginValidationError
 
 from scillm import hookspecs
 from scillm._defaults import Defaults
-from scillm.settings import Setting, blocked_names, why_blocked
+from scillm.errors import SettingError, hint
+from scillm.settings import KERNEL_SETTINGS, Setting, blocked_names, warn, why_blocked
 
 GROUP = "scillm.plugins"
 DEFAULT_ORDER = 500
@@ -28,6 +28,7 @@ _ATTRIBUTES: tuple[tuple[str, type[Any], type[Any] | None], ...] = (
     ("PROVIDERS", tuple, str),
     ("SETTINGS", tuple, Setting),
 )
+_MACHINERY = ("pluggy.", "asyncio.", "scillm._portal")
 HOOKS = ("resolve_model", "prepare_request", "send", "classify_error", "post_process")
 
 
@@ -77,6 +78,7 @@ class Plugins:
     infos: dict[str, PluginInfo] = field(factory=dict)
     settings: tuple[Setting[Any], ...] = ()
     options: frozenset[str] = frozenset()
+    misset: SettingError | None = None  # why one could not be made
 
     def __attrs_post_init__(self) -> None:
         self.manager.add_hookspecs(hookspecs)
@@ -84,18 +86,31 @@ class Plugins:
 
     @classmethod
     def of(cls, *plugins: Any) -> Plugins:
-        """Exactly these plugins, modules or instances; nothing is discovered."""
+        """Exactly these plugins: modules, instances or classes; nothing is discovered."""
         self = cls()
-        self._register(_Found(_name(plugin), "given", plugin) for plugin in plugins)
+        self._register(map(_given, plugins))
         return self
 
     @classmethod
     def installed(cls, *more: Any) -> Plugins:
         """Every installed plugin that is not blocked, and *more*."""
         self = cls()
-        given = [_Found(_name(plugin), "given", plugin) for plugin in more]
-        self._register([*self._discover(), *given])
+        self._register([*self._discover(), *map(_given, more)])
         return self
+
+    def read_settings(self) -> None:
+        """Read each setting once, so that one that is not valid is told before a call.
+
+        Others' variables are left out: they may be set for others, and mean something else.
+
+        Raises:
+            SettingError: One is not.
+        """
+        if self.misset:
+            raise self.misset
+        for setting in (*KERNEL_SETTINGS, *self.settings):
+            if setting.prefix:
+                setting.value()
 
     def active(self) -> list[Any]:
         """The plugins whose hooks are asked, outermost first."""
@@ -117,6 +132,17 @@ class Plugins:
             frame = frame.tb_next
         return who
 
+    def answering(self, hook: str, answer: object, arguments: Mapping[str, Any]) -> str:
+        """Say which plugin answers *hook* so, by asking one by one: pluggy does not tell."""
+        for one in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            if not one.wrapper:
+                own = one.function(*(arguments[name] for name in one.argnames))
+                if type(own) is type(answer):
+                    return f"plugin {one.plugin_name!r}"
+                if own is not None:
+                    break
+        return "a wrapper"
+
     def _discover(self) -> Iterator[_Found]:
         from importlib.metadata import entry_points  # slow to import: only discovery needs it
 
@@ -131,6 +157,7 @@ class Plugins:
                 loaded = entry.load()
                 yield _Found(entry.name, dist, loaded() if isinstance(loaded, type) else loaded)
             except Exception as error:  # noqa: BLE001  # one broken plugin must not take the others down
+                self.misset = error if isinstance(error, SettingError) else self.misset
                 self._record(_Found(entry.name, dist, None), state=_failed(error))
 
     def _register(self, found: Iterable[_Found]) -> None:
@@ -168,13 +195,23 @@ def _warn_of_unknown(installed: Iterable[str]) -> None:
     written = blocked_names()
     for plain, name in written.items():
         if plain not in {blocked.lower().replace("_", "-") for blocked in blocking}:
-            near = difflib.get_close_matches(plain, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            warnings.warn(
-                f"SCILLM_PLUGINS_BLOCK names {name!r}, which is no installed plugin{hint}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            said = f"SCILLM_PLUGINS_BLOCK names {name!r}, which is no installed plugin."
+            warn(f"{said} {hint(plain, known)}".rstrip())
+
+
+def past_machinery(trace: TracebackType | None) -> TracebackType | None:
+    """Return where a trace that goes through pluggy, or an event loop, comes out of it."""
+    out = trace
+    while trace and trace.tb_next:
+        if trace.tb_frame.f_globals.get("__name__", "").startswith(_MACHINERY):
+            out = trace.tb_next
+        trace = trace.tb_next
+    return out
+
+
+def _given(plugin: Any) -> _Found:
+    made = plugin() if isinstance(plugin, type) else plugin
+    return _Found(_name(made), "given", made)
 
 
 def _name(plugin: Any) -> str:
@@ -213,6 +250,14 @@ def _check(one: _Found) -> None:
             raise PluginValidationError(
                 one.plugin, f"plugin {one.name!r} has {attribute} = {value!r}, which is no {what}"
             )
+    home = _home(one.plugin)
+    for name in HOOKS:
+        module = getattr(getattr(one.plugin, name, None), "__module__", None)
+        if module and _is_in(module, home) and not _implements(one.plugin, name):
+            warn(
+                f"plugin {one.name!r} has a function {name!r} without @hookimpl, so it is never "
+                "called: mark it with `@scillm.hookimpl`, or give it another name"
+            )
     for name in dir(one.plugin):
         if not name.startswith("__") and _implements(one.plugin, name):
             _check_hook(one, name)
@@ -220,11 +265,8 @@ def _check(one: _Found) -> None:
 
 def _check_hook(one: _Found, name: str) -> None:
     if name not in HOOKS:
-        near = difflib.get_close_matches(name, HOOKS, 1)
-        hint = f" did you mean {near[0]!r}?" if near else ""
-        raise PluginValidationError(
-            one.plugin, f"plugin {one.name!r} implements {name!r}, which is no hook.{hint}"
-        )
+        said = f"plugin {one.name!r} implements {name!r}, which is no hook."
+        raise PluginValidationError(one.plugin, f"{said} {hint(name, HOOKS)}".rstrip())
     if iscoroutinefunction(getattr(one.plugin, name)):
         raise PluginValidationError(
             one.plugin,

@@ -8,12 +8,15 @@ reads ``os.environ``.
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
+
+from scillm.errors import SettingError
 
 if TYPE_CHECKING:
     from scillm.calls import Call
@@ -32,6 +35,9 @@ def boolean(text: str) -> bool:
     raise ValueError(f"expected one of {', '.join(sorted((_TRUE | _FALSE) - {''}))}")
 
 
+_READERS: dict[type, Callable[[str], Any]] = {bool: boolean, int: int, float: float}
+
+
 @frozen(kw_only=True)
 class Setting(Generic[T]):
     """One knob: where it is read from, what it means, what it is if nobody says.
@@ -39,7 +45,8 @@ class Setting(Generic[T]):
     Attributes:
         name: The variable without prefix, such as ``"LOCAL_IDLE_S"``; whole if *prefix* is empty.
         default: The value when nothing is set.
-        read: Turns the text into a value, or raises ValueError.
+        read: Turns the text into a value, or raises ValueError; of itself it reads what
+            *default* is: yes or no, a number, else text.
         help: One sentence, with the unit.
         option: The argument of ``completion()`` that beats the environment, if there is one.
         prefix: ``"SCILLM_"``, or ``""`` for a variable that belongs to somebody else.
@@ -48,7 +55,9 @@ class Setting(Generic[T]):
 
     name: str
     default: T
-    read: Callable[[str], T] = field(default=str)  # type: ignore[assignment]  # str reads T = str
+    read: Callable[[str], T] = field(
+        default=Factory(lambda self: _READERS.get(type(self.default), str), takes_self=True)
+    )
     help: str = ""
     option: str | None = None
     prefix: str = PREFIX
@@ -63,7 +72,7 @@ class Setting(Generic[T]):
         """Return the value in force, for *call* if one is given.
 
         Raises:
-            ValueError: A variable is set to a text that *read* rejects.
+            SettingError: A variable is set to a text that *read* rejects.
         """
         if call is not None and self.option is not None and self.option in call.options:
             given: T = call.options[self.option]
@@ -88,7 +97,7 @@ class Setting(Generic[T]):
             return self.read(text)
         except ValueError as error:
             shown, why = ("***", "") if self.is_secret else (repr(text), f": {error}")
-            raise ValueError(
+            raise SettingError(
                 f"{variable}={shown} (from the {source}) is not valid{why}. Correct or unset it."
             ) from None
 
@@ -108,7 +117,19 @@ def _encoded(name: str) -> bytes | str:
 
 
 def _warn_legacy(legacy: str, variable: str) -> None:
-    warnings.warn(f"{legacy} is legacy: set {variable} instead", DeprecationWarning, stacklevel=4)
+    warn(f"{legacy} is legacy: set {variable} instead", DeprecationWarning)
+
+
+def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:
+    """Warn at the line that called scillm: a default filter hides what a library's line did."""
+    frame, level = sys._getframe(1), 2  # its own way out of libraries came with Python 3.12
+    while frame.f_back and _is_ours(frame.f_globals.get("__name__", "")):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in {"scillm", "pluggy"} or module.startswith("scillm_")
 
 
 def variable(name: str, default: str | None = None) -> str | None:
@@ -117,6 +138,11 @@ def variable(name: str, default: str | None = None) -> str | None:
     A variable set to nothing counts as unset.
     """
     return os.environ.get(name) or dotenv().get(name) or default
+
+
+def names_set() -> set[str]:
+    """Return every ``SCILLM_X`` that the environment or ``.env`` sets."""
+    return {name for name in (*os.environ, *dotenv()) if name.startswith(PREFIX)}
 
 
 @lru_cache(maxsize=1)
@@ -133,13 +159,13 @@ def dotenv() -> Mapping[str, str]:
     if path is None:
         return {}
     if named and not os.path.isfile(named):  # noqa: PTH113  # pathlib would be loaded for this
-        raise ValueError(f"SCILLM_DOTENV={named!r} names no file: correct it, or set it to 0")
+        raise SettingError(f"SCILLM_DOTENV={named!r} names no file: correct it, or set it to 0")
     from dotenv import dotenv_values  # only a machine with a .env pays for this import
 
     try:
         values: dict[str, Any] = dotenv_values(path)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text ({error}): save it as UTF-8") from None
+        raise SettingError(f"{path} is not UTF-8 text ({error}): save it as UTF-8") from None
     return {name: text for name, text in values.items() if text is not None}
 
 
@@ -157,7 +183,7 @@ TIMEOUT: Setting[float | None] = Setting(
     name="TIMEOUT",
     default=None,
     read=float,
-    help="seconds that a call may take when it names no timeout; unset, 600",
+    help="seconds that each request of a call may take when it names no timeout; unset, 600",
 )
 PLUGINS_BLOCK = Setting(
     name="PLUGINS_BLOCK", default="", help="names of plugins, comma separated, that are not loaded"

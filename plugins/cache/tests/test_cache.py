@@ -15,7 +15,7 @@ from redis import Redis
 
 import scillm_openai_like
 from pytest_scillm import StrategyConformance
-from scillm import BadRequestError, Kernel, PluginError, RateLimitError, Timeout
+from scillm import BadRequestError, Kernel, RateLimitError, SettingError, Timeout
 from scillm.errors import StatusError
 from scillm_cache import Caching
 from scillm_cache.api import Cache
@@ -520,7 +520,7 @@ def test_a_variable_that_makes_no_sense_is_told_before_anything_is_sent(
 ):
     """With its name."""
     monkeypatch.setenv(name, value)
-    with pytest.raises(PluginError, match=name):
+    with pytest.raises(SettingError, match=name):
         ask(kernel, cache=True)
     assert slow.begun == 0
 

@@ -44,7 +44,7 @@ def test_the_demo_fails_with_a_clear_line(install: Install) -> None:
     ran = demo({**install(), "SCILLM_MODEL": "nobody/x"})
 
     assert ran.returncode == 1
-    assert "Error: the demo stopped: no plugin answered resolve_model" in ran.stderr
+    assert "Error: the demo stopped: no active plugin answers" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

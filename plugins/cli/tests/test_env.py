@@ -9,6 +9,7 @@ import pytest
 from click.testing import Result
 
 from scillm import Kernel, Setting
+from scillm.plugins import PluginInfo
 
 Run = Callable[..., Result]
 
@@ -112,6 +113,54 @@ def test_a_value_that_is_not_valid_is_shown_with_the_reason(
     assert row.split()[1:5] == ["many", "environment,", "not", "valid"]
     assert row.endswith("how often [argument retries=]")
     assert "SCILLM_KNOBS_RETRIES='many' (from the environment) is not valid" in result.stderr
+
+
+def test_a_variable_that_nobody_reads_is_listed_with_the_nearest(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A misspelt name would otherwise do nothing in silence; its value may be a secret."""
+    monkeypatch.setenv("SCILLM_KNOBS_RETRYS", "7-hidden")
+    monkeypatch.setenv("SCILLM_QUITE_ELSE", "x")
+
+    result = run("env", kernel=Kernel.of(Knobs()))
+
+    _, _, unknown = result.stdout.partition("\nunknown\n")
+    lines = {line.split()[0]: line for line in unknown.splitlines()}
+    assert result.exit_code == 0
+    assert lines["SCILLM_KNOBS_RETRYS"].endswith("did you mean SCILLM_KNOBS_RETRIES?")
+    assert lines["SCILLM_QUITE_ELSE"].endswith("no active plugin reads it")
+    assert "7-hidden" not in result.output
+
+
+def test_a_variable_of_a_plugin_that_is_not_active_is_not_taken_for_a_slip(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its settings cannot be known while it is not loaded."""
+    kernel = Kernel.of(Knobs())
+    kernel.plugins.infos["hedging"] = PluginInfo(name="hedging", dist="x 1", state="blocked")
+    monkeypatch.setenv("SCILLM_HEDGE_DELAY_MS", "5")
+
+    assert "no active plugin reads it; not active: hedging" in run("env", kernel=kernel).stdout
+
+
+@pytest.mark.parametrize("command", ["env", "plugins"])
+def test_what_stops_a_call_does_not_stop_looking(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A setting that cannot be read is an error of a call; these show where it is."""
+    from click.testing import CliRunner
+
+    from scillm_cli.group import cli
+
+    monkeypatch.setattr("scillm.api._kernel", None)
+    monkeypatch.setenv("SCILLM_TIMEOUT", "soon")
+
+    asked = CliRunner().invoke(cli, ["chat", "hi"])
+    looked = CliRunner().invoke(cli, [command])
+
+    assert asked.stderr.startswith("Error: SCILLM_TIMEOUT='soon' (from the environment)")
+    assert "SCILLM_TIMEOUT" in looked.output or looked.exit_code == 0
+    assert "openai_like" in looked.stdout or "SCILLM_MODEL" in looked.stdout
 
 
 def test_a_variable_that_blocks_wrongly_leaves_the_kernels_settings_readable(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import scillm
 import scillm_cli
 
 Install = Callable[..., dict[str, str]]
@@ -41,6 +42,41 @@ def test_help_lists_a_foreign_command_without_importing_it(
     assert "greet       Say hello to whoever asks." in listed.stdout
     assert not Path("imported").exists()
     assert shell("greet", env=greeting).stdout == "hello\n"
+
+
+def test_a_command_that_is_none_is_told_the_nearest(shell: Shell) -> None:
+    """As an argument of a call is."""
+    said = shell("caht", "hi")
+
+    assert (said.returncode, said.stdout) == (2, "")
+    assert "No such command 'caht'. Did you mean 'chat'?" in said.stderr
+
+
+def test_the_version_is_shown(shell: Shell) -> None:
+    """By the option that everybody tries first."""
+    assert shell("--version").stdout == f"scillm {scillm.__version__}\n"
+
+
+def test_the_help_of_completion_keeps_its_lines(shell: Shell) -> None:
+    """One for each shell."""
+    said = shell("completion", "--help").stdout
+
+    assert '  zsh    eval "$(scillm completion zsh)"           in ~/.zshrc\n' in said
+    assert "\\b" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [("scillm chat -m scr", "scripted/"), ("scillm models scr", "scripted")],
+)
+def test_a_shell_completes_providers(
+    install: Install, shell: Shell, words: str, given: str
+) -> None:
+    """Where a model or a provider is to be named."""
+    place = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    env = {**install(), "_SCILLM_COMPLETE": "bash_complete", **place}
+
+    assert f"plain,{given}" in shell(env=env).stdout.splitlines()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["version"], ["completion", "bash"]])
@@ -132,7 +168,7 @@ def test_debug_shows_the_traceback(install: Install, shell: Shell) -> None:
     quiet, loud = shell("chat", "hello", env=env), shell("--debug", "chat", "hello", env=env)
 
     assert "Traceback" not in quiet.stderr
-    assert quiet.stderr.startswith("Error: no plugin answered resolve_model")
+    assert quiet.stderr.startswith("Error: no active plugin answers for the provider")
     assert loud.stderr.startswith("Traceback")
     assert quiet.returncode == loud.returncode == 1
 

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 from click.testing import Result
 
 from pytest_scillm.endpoint import Endpoint
-from scillm import Kernel
+from scillm import Call, Kernel, Setting, hookimpl
 
 Run = Callable[..., Result]
 
@@ -37,8 +38,26 @@ def test_one_provider_that_fails_does_not_hide_the_others(run: Run, endpoint: En
 
     assert result.exit_code == 0
     assert result.stdout == "scripted/parrot\n"
-    assert "no list: nobody: no plugin answered resolve_model" in result.stderr
-    assert "no list: openai_like: openai_like: status 401" in result.stderr
+    assert "no list: nobody: no active plugin answers for the provider 'nobody'" in result.stderr
+    assert "no list: openai_like: status 401" in result.stderr
+
+
+def test_each_provider_is_asked_once(run: Run, endpoint: Endpoint, scripted: ModuleType) -> None:
+    """A list that is not to be had is not worth waiting for, where something would ask again."""
+
+    class Persistent:
+        __name__ = "persistent"
+        SETTINGS = (Setting(name="MAX_RETRIES", default=3, option="max_retries"),)
+        asked: ClassVar[list[int]] = []
+
+        @hookimpl(wrapper=True)
+        def send(self, call: Call) -> Generator[None, object, object]:
+            self.asked.append(self.SETTINGS[0].value(call))
+            return (yield)
+
+    run("models", "scripted", kernel=Kernel.of(scripted, Persistent))
+
+    assert Persistent.asked == [0]
 
 
 def test_json_holds_models_failures_and_whom_was_not_asked(run: Run) -> None:
@@ -70,7 +89,11 @@ def test_without_names_only_who_is_configured_is_asked(
         "openai/mock-model",
         "openai/gpt-4o-mini",
     ]
-    assert "not asked: groq: no key for groq: set GROQ_API_KEY" in result.stderr
+    (keyless,) = (line for line in result.stderr.splitlines() if "for want of a key" in line)
+    assert keyless.startswith(
+        "not asked, for want of a key: chutes, openrouter, groq, together_ai,"
+    )
+    assert keyless.count("together_ai") == 1
     assert result.stderr.count("not asked: openai_like:") == 1
     assert "no list: ollama: " in result.stderr
 

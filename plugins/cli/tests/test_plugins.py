@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 
 from pytest_scillm.endpoint import Endpoint
-from scillm import Kernel, hookimpl
+from scillm import Kernel, Setting, hookimpl
 
 Run = Callable[..., Result]
 Install = Callable[..., dict[str, str]]
@@ -19,6 +19,17 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 class Watching:
     __name__ = "watching"
     ORDER = 100
+
+    @hookimpl(wrapper=True)
+    def send(self) -> Generator[None, object, object]:
+        inner = yield
+        return lambda request: (inner, request)
+
+
+class Off:
+    __name__ = "off"
+    ORDER = 110
+    SETTINGS = (Setting(name="OFF", default=False),)
 
     @hookimpl(wrapper=True)
     def send(self) -> Generator[None, object, object]:
@@ -53,6 +64,19 @@ def test_plugins_are_listed_in_the_order_in_which_they_are_asked(run: Run) -> No
     assert any(line.split()[:4] == ["500", "scripted", "given", "active"] for line in lines)
 
 
+def test_a_plugin_that_is_switched_off_is_listed_as_such(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the variable of its own name."""
+    kernel = Kernel.of(Off(), Watching())
+
+    text = run("plugins", kernel=kernel).stdout
+    monkeypatch.setenv("SCILLM_OFF", "1")
+
+    assert "active, off until SCILLM_OFF is set" in text
+    assert "off until" not in run("plugins", kernel=kernel).stdout
+
+
 def test_commands_are_listed_with_their_state(run: Run) -> None:
     """Those of every distribution."""
     commands = json.loads(run("plugins", "--json").stdout)["commands"]
@@ -76,7 +100,7 @@ def test_explaining_a_model_says_who_was_asked_and_who_answered(
     scripted: ModuleType, run: Run
 ) -> None:
     """For each hook, without sending anything."""
-    kernel = Kernel.of(Watching(), Passing(), scripted)
+    kernel = Kernel.of(Watching(), Off(), Passing(), scripted)
 
     result = run("plugins", "--explain", "scripted/x", kernel=kernel)
 
@@ -84,7 +108,7 @@ def test_explaining_a_model_says_who_was_asked_and_who_answered(
     assert result.exit_code == 0
     assert lines["resolve_model"] == "not for passing; answered by scripted"
     assert lines["prepare_request"] == "answered by scripted"
-    assert lines["send"] == "wrapped by watching, kernel; answered by scripted"
+    assert lines["send"] == "wrapped by watching, kernel; off: off; answered by scripted"
     assert lines["post_process"].endswith(": kernel")
     assert lines["route"] == "scripted, model 'x'"
     assert lines["request"] == "POST scripted:"
@@ -105,6 +129,8 @@ def test_explaining_shows_the_url_and_hides_the_key(
     assert found["request"]["headers"]["authorization"] == "***"
     assert found["steps"][0]["answered"] == "scillm_openai_like"
     assert found["request"]["url"] in text
+    assert found["request"]["body"]["messages"] == [{"role": "user", "content": "..."}]
+    assert '"messages": [{"role": "user", "content": "..."}]' in text
     assert "sk-very-secret" not in text + json.dumps(found)
     assert "hidden-word" not in text + json.dumps(found)
     assert endpoint.requests_to(url) == ()
@@ -124,7 +150,7 @@ def test_explaining_takes_an_address_and_a_provider(run: Run) -> None:
     ("model", "why"),
     [
         ("openai/x", "prepare_request: AuthenticationError: no key for openai"),
-        ("nobody/x", "no plugin answered resolve_model"),
+        ("nobody/x", "no active plugin answers for the provider 'nobody'"),
         ("nobody/x", "not for "),
         ("openai/x", "refused by scillm_openai_like"),
     ],

@@ -47,6 +47,8 @@ def test_what_is_no_image_is_refused(tmp_path):
         image(tmp_path / "none.png")
     with pytest.raises(BadRequestError, match="more than 20971520: shrink it"):
         image(PNG + b"0" * MAX_IMAGE_BYTES)
+    with pytest.raises(BadRequestError, match="cannot be made of 5: give a path"):
+        image(5)
 
 
 def test_image_is_lent_to_scillm():

@@ -201,6 +201,42 @@ def test_a_record_that_cannot_be_read_is_as_good_as_none(own_place, text):
     assert place.read() is None
 
 
+def test_what_a_dead_host_left_is_removed_when_another_starts(own_place, kernel):
+    """Its record and its locks; a host that somebody uses, or starts, keeps its own."""
+    places = {name: meeting.meeting(name) for name in ("dead", "used", "starting")}
+    for place in places.values():
+        for path in (place.record, place.alive, place.lease, place.start):
+            path.touch()
+    used = locks.shared(places["used"].lease)
+
+    with locks.held(places["starting"].start, 0):
+        ask(kernel)
+
+    os.close(used)
+    left = {path.stem for path in places["dead"].folder.iterdir()}
+    assert left == {"used", "starting", plan_for(built_in()).key}
+
+
+def test_a_lock_whose_file_was_tidied_away_is_taken_anew(own_place):
+    """Else two processes would each hold a lock of the same name."""
+    path = own_place / "some.start"
+    waiting = threading.Event()
+
+    def wait_and_hold(seen: list[bool]) -> None:
+        with locks.held(path, 30) as descriptor:
+            seen.append(locks.is_current(descriptor, path))
+
+    seen: list[bool] = []
+    with locks.held(path, 0):
+        thread = threading.Thread(target=wait_and_hold, args=(seen,))
+        thread.start()
+        waiting.wait(0.2)  # most likely it has opened the file; if not, the test proves less
+        path.unlink()
+    thread.join(30)
+
+    assert seen == [True]
+
+
 def test_only_the_user_may_read_where_the_host_is(own_place, kernel):
     """The token lies in a file of mode 0600 in a folder of mode 0700."""
     ask(kernel)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scillm import Call, Route
+from scillm import Call, Route, UnsupportedParamsError
 from scillm_local import chat
 from scillm_local.chat import BASE_URL
 from scillm_local.model import find
@@ -47,6 +47,15 @@ def test_a_setting_that_is_no_count_is_named(monkeypatch, text):
 
     with pytest.raises(ValueError, match=f"SCILLM_LOCAL_MAX_TOKENS='{text}'"):
         body()
+
+
+@pytest.mark.parametrize("name", ["reasoning_effort", "reasoning", "functions"])
+def test_what_the_model_would_pass_over_is_refused_by_name(name):
+    """Nothing is dropped in silence; who knows better may allow it."""
+    with pytest.raises(UnsupportedParamsError, match=f"does not take '{name}'"):
+        body(**{name: "high"})
+    call = Call(messages=HI, params={name: "high"}, allowed_openai_params=(name,))
+    assert chat.request(call, ROUTE, is_known=True).body[name] == "high"
 
 
 def test_a_file_of_the_user_is_named_by_its_stem(monkeypatch):

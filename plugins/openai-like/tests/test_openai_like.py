@@ -1,5 +1,6 @@
 """Any OpenAI-compatible endpoint."""
 
+import asyncio
 from typing import ClassVar
 
 import pytest
@@ -94,6 +95,37 @@ def test_a_missing_address_is_named(hook):
     call = Call(model="openai_like/m", messages=tuple(ASK))
     with pytest.raises(BadRequestError, match="openai_like needs an address: pass api_base"):
         hook.prepare_request(call=call, route=hook.resolve_model(call=call))
+
+
+@pytest.mark.parametrize("operation", ["chat", "embedding"])
+def test_a_provider_without_a_model_is_refused(hook, operation):
+    """An empty name would be the host's to puzzle over; a list of models needs none."""
+    call = Call(model="openai/", operation=operation, messages=tuple(ASK), api_key=Secret("k"))
+    with pytest.raises(BadRequestError, match="names none: write 'openai/' and the model's name"):
+        hook.prepare_request(call=call, route=hook.resolve_model(call=call))
+    listing = Call(model="openai/", operation="models", api_key=Secret("k"))
+    assert hook.prepare_request(call=listing, route=hook.resolve_model(call=listing))
+
+
+@pytest.mark.parametrize("ask_host", ["sync", "async"])
+def test_the_usual_loop_over_a_stream_meets_no_chunk_without_choices(endpoint, ask_host):
+    """``chunk.choices[0]`` is what everybody writes; the usage is in the whole answer."""
+    import scillm_http
+
+    arguments = {"api_base": endpoint.url("echo"), "stream": True}
+    with Kernel.of(scillm_openai_like, scillm_http.Http) as kernel:
+        if ask_host == "sync":
+            stream = kernel.completion("m", ASK, **arguments)
+            said = [chunk.choices[0].delta.content or "" for chunk in stream]
+        else:
+            said, stream = asyncio.run(_looped(kernel, arguments))
+    assert "".join(said) == "hi"
+    assert stream.response.usage.total_tokens
+
+
+async def _looped(kernel, arguments):
+    async with await kernel.acompletion("m", ASK, **arguments) as stream:
+        return [chunk.choices[0].delta.content or "" async for chunk in stream], stream
 
 
 def test_the_callers_header_is_the_only_one():

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 
-from scillm import BadRequestError, PluginError
+from scillm import BadRequestError, SettingError
 from scillm_cache import Caching
 from scillm_preflight import AmbiguousModelId, UnknownModelId
 from scillm_preflight.api import preflight_models
@@ -85,7 +85,7 @@ def test_the_cutoff_is_read_for_each_call(known, host, ask, monkeypatch):
         with pytest.raises(BadRequestError, match="no number from 0 to 1"):
             ask(known, "Kimi K2", model_alias_cutoff=wrong, **ON)
     monkeypatch.setenv("SCILLM_MODEL_ALIAS_CUTOFF", "2")
-    with pytest.raises(PluginError, match="SCILLM_MODEL_ALIAS_CUTOFF='2'"):
+    with pytest.raises(SettingError, match="SCILLM_MODEL_ALIAS_CUTOFF='2'"):
         ask(known, "Kimi K2", **ON)
 
 

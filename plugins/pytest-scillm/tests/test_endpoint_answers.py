@@ -71,6 +71,24 @@ def test_a_stream_has_as_many_chunks_as_asked_for(endpoint):
     assert choices[-1]["finish_reason"] == "stop"
 
 
+@pytest.mark.parametrize("options", ["", "echo"])
+def test_usage_that_is_declined_does_not_come(endpoint, options):
+    """``include_usage: false`` is heard."""
+    ask = {**ASK, "stream": True, "stream_options": {"include_usage": False}}
+
+    declined = post(endpoint, options, ask)[2]
+
+    assert b'"usage":{' not in declined
+    assert declined.endswith(b"data: [DONE]\n\n")
+    assert b'"usage":{' in post(endpoint, options, {**ASK, "stream": True})[2]
+
+
+def test_a_path_that_is_none_is_a_404(endpoint):
+    """A misspelt address must not pass for a good one."""
+    assert post(endpoint, "", path="/../nope/v1/chat/completions")[0] == 404
+    assert post(endpoint, "", path="/chat/completion")[0] == 404
+
+
 def test_a_streamed_echo_folds_to_the_text(endpoint):
     """The pieces joined are the message."""
     text = "".join(choice["delta"].get("content", "") for choice in deltas(endpoint, "echo-gap0"))

@@ -159,6 +159,13 @@ def test_tls_is_for_those_who_trust_its_authority():
             post(endpoint, endpoint.url(), context=ssl.create_default_context())
 
 
+def test_a_client_that_speaks_tls_to_plain_http_is_told_at_once(endpoint):
+    """It would otherwise wait for an answer to its greeting."""
+    url = endpoint.url().replace("http://", "https://")
+    with pytest.raises(ssl.SSLError, match="(?i)wrong.version|http"):
+        post(endpoint, url.replace("https://", "http://"), context=ssl.create_default_context())
+
+
 def test_an_endpoint_without_tls_has_no_authority(endpoint):
     """And says how to have one."""
     with pytest.raises(RuntimeError, match=r"Endpoint\(tls=True\)"):

@@ -21,6 +21,7 @@ from scillm import (
     Response,
     Route,
     ServiceUnavailableError,
+    SettingError,
     Timeout,
     hookimpl,
 )
@@ -214,7 +215,7 @@ def test_a_budget_that_cannot_be_read_ends_a_slow_call(monkeypatch, clock, longe
     """Not only a failed one: a limit that was meant is not dropped in silence."""
     monkeypatch.setenv("SCILLM_RETRY_TIME_BUDGET_S", "soon")
     probe, kernel = _probed(longest, hangs=True)
-    with pytest.raises(PluginError, match="SCILLM_RETRY_TIME_BUDGET_S='soon'"):
+    with pytest.raises(SettingError, match="SCILLM_RETRY_TIME_BUDGET_S='soon'"):
         clock.run(_hi(kernel))
     assert clock.now_s < 1
     assert probe.closed == 1

@@ -3,7 +3,7 @@
 import pytest
 
 import scillm_openai_like
-from scillm import APIError, BadRequestError, Kernel, PluginError
+from scillm import APIError, BadRequestError, Kernel, SettingError
 from scillm_retry import Retry
 from scillm_retry.settings import SETTINGS
 
@@ -158,7 +158,7 @@ def test_a_wrong_variable_is_named(monkeypatch, ask, wire, *, variable, value, w
         monkeypatch.setenv("SCILLM_TENACIOUS", "1")
     monkeypatch.setenv(variable, value)
     wire.fail(503)
-    with pytest.raises(PluginError, match=f"(?s){variable}=.*{why}"):
+    with pytest.raises(SettingError, match=f"(?s){variable}=.*{why}"):
         ask()
 
 

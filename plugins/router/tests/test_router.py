@@ -16,6 +16,7 @@ from scillm import (
     NotFoundError,
     RateLimitError,
     ServiceUnavailableError,
+    Setting,
     UnknownModelError,
 )
 from scillm.errors import StatusError

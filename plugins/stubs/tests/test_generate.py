@@ -29,12 +29,27 @@ dev = [{ include-group = "workspace" }, "ruff"]
 # begin sources: written by `python plugins/stubs/generate.py`
 # end sources
 """
+STUBS_PYPROJECT = """
+[project]
+name = "scillm-stubs"
+version = "1.2.3"
+description = "Stubs."
+# begin known: written by `python plugins/stubs/generate.py`
+# end known
+"""
+README = """# Name
+<!-- begin distributions: written by `python plugins/stubs/generate.py` -->
+<!-- end distributions -->
+"""
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout with a kernel and no plugin."""
     (tmp_path / "pyproject.toml").write_text(ROOT_PYPROJECT)
+    (tmp_path / "plugins/stubs").mkdir(parents=True)
+    (tmp_path / generate.PYPROJECT).write_text(STUBS_PYPROJECT)
+    (tmp_path / "README.md").write_text(README)
     init = tmp_path / "kernel/src/scillm/__init__.py"
     init.parent.mkdir(parents=True)
     init.write_text(KERNEL_INIT)
@@ -55,7 +70,8 @@ def add(
     (root / folder).mkdir(parents=True, exist_ok=True)
     lent = "".join(f"{json.dumps(k)} = {json.dumps(v)}\n" for k, v in (lends or {}).items())
     (root / folder / "pyproject.toml").write_text(
-        f'[project]\nname = "{name}"\nversion = "1.2.3"\ndependencies = {json.dumps(requires)}\n'
+        f'[project]\nname = "{name}"\nversion = "1.2.3"\ndescription = "It does {name}."\n'
+        f"dependencies = {json.dumps(requires)}\n"
         f'[project.entry-points."scillm.exports"]\n{lent}'
         f"[tool.scillm]\nis_default = {json.dumps(is_default)}\n"
     )
@@ -67,6 +83,24 @@ def stubs_of(root: Path) -> dict[str, list[str]]:
     folder = root / generate.STUBS
     paths = sorted(folder.rglob("*.pyi"))
     return {p.relative_to(folder).as_posix(): p.read_text().splitlines()[1:] for p in paths}
+
+
+def test_who_lends_what_is_kept_as_entry_points(checkout: Path) -> None:
+    """So that a name whose plugin is not installed is told with its distribution."""
+    add(checkout, "plugins/router", "scillm-router", lends={"Router": "scillm_router.core:Router"})
+    generate.main([], checkout)
+
+    known = workspace.read(checkout / "plugins/stubs").entry_points("scillm.known")
+    assert known == {"Router": "scillm_router.core:Router"}
+
+
+def test_the_readme_lists_every_distribution_with_its_own_words(checkout: Path) -> None:
+    """So that adding a plugin touches its folder alone."""
+    add(checkout, "plugins/router", "scillm-router")
+    generate.main([], checkout)
+
+    row = "| [`scillm-router`](plugins/router/README.md) | It does scillm-router |"
+    assert row in (checkout / "README.md").read_text().splitlines()
 
 
 def test_a_lent_object_appears_beside_the_kernels_own_names(checkout: Path) -> None:
@@ -141,6 +175,8 @@ def test_the_check_names_each_file_that_is_out_of_date(
 
     assert status == 1
     assert capsys.readouterr().out.splitlines() == [
+        f"README.md is out of date: run `{generate.COMMAND}`",
+        f"{generate.PYPROJECT} is out of date: run `{generate.COMMAND}`",
         f"{generate.STUBS}/extras/codex.pyi is out of date: run `{generate.COMMAND}`",
         f"pyproject.toml is out of date: run `{generate.COMMAND}`",
     ]
@@ -172,4 +208,4 @@ def test_what_a_folders_tests_need_is_in_the_developers_group(checkout: Path) ->
     generate.main([], checkout)
 
     groups = workspace.read(checkout, checkout).pyproject["dependency-groups"]
-    assert groups["workspace"] == ["scillm-kernel", "scillm-http", "trustme>=1.2"]
+    assert groups["workspace"] == ["scillm-kernel", "scillm-http", "scillm-stubs", "trustme>=1.2"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scillm_cli.group import kernel_of
+from scillm_cli.group import complete_model, complete_provider, kernel_of
 
 if TYPE_CHECKING:
     from scillm_cli.answering import Asking
@@ -20,7 +20,12 @@ _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("prompt", required=False)
-@click.option("-m", "--model", help="Model, such as openai/gpt-4o; else SCILLM_MODEL.")
+@click.option(
+    "-m",
+    "--model",
+    shell_complete=complete_model,
+    help="Model, such as openai/gpt-4o; else SCILLM_MODEL.",
+)
 @click.option("-s", "--system", help="Instructions for the model.")
 @click.option("--json", "is_json", is_flag=True, help="Ask for a JSON object.")
 @click.option("--schema", type=_READABLE, help="Ask for JSON in this schema, and check it.")
@@ -34,10 +39,12 @@ _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="How long to wait.",
+    help="How long to wait for each request.",
 )
 @click.option("--api-base", metavar="URL", help="Address of the provider.")
-@click.option("--provider", help="Provider, named apart from the model.")
+@click.option(
+    "--provider", shell_complete=complete_provider, help="Provider, named apart from the model."
+)
 @click.option("--key-from", type=_READABLE, help="File that holds the API key on its first line.")
 @click.option("--usage", "has_usage", is_flag=True, help="Say who answered, tokens and seconds.")
 @click.option("--history", type=_FILE, help="Keep the conversation in this file (JSON lines).")

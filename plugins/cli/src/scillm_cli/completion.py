@@ -11,13 +11,13 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    r"""Print the script that completes commands and options in a shell.
+    """Print the script that completes commands, options and providers in a shell.
 
     \b
     bash   eval "$(scillm completion bash)"          in ~/.bashrc
     zsh    eval "$(scillm completion zsh)"           in ~/.zshrc
     fish   scillm completion fish | source           in ~/.config/fish/config.fish
-    """
+    """  # noqa: D301  # click takes a real backspace for "leave the lines as they are"
     from click.shell_completion import get_completion_class
 
     known = get_completion_class(shell)

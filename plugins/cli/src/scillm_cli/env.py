@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import asdict, frozen
 
-from scillm_cli.group import kernel_of
+from scillm_cli.group import kernel_to_show
 from scillm_cli.terminal import address, table, tell
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Row:
     """One setting as it is in force.
 
     Attributes:
-        plugin: Whose it is; ``"kernel"`` for the kernel's own.
+        plugin: Whose it is; ``"kernel"`` for the kernel's own, ``"unknown"`` if nobody's.
         variable: The environment variable to set.
         value: The value in force, ``"***"`` for a secret, None if there is none.
         source: ``"environment"``, ``".env"`` or ``"default"``.
@@ -47,9 +47,13 @@ class Row:
 def env(ctx: click.Context, is_json: bool) -> None:  # noqa: FBT001  # click passes options by name
     """Show every setting, its value, and where that comes from.
 
-    Exits with 1 if a variable holds what its setting does not accept.
+    A SCILLM_ variable that no active plugin reads stands at the end, with the nearest that one
+    does. Exits with 1 if a variable holds what its setting does not accept.
     """
-    found = list(rows(kernel_of(ctx)))
+    kernel = kernel_to_show(ctx)
+    known = list(rows(kernel))
+    idle = [info.name for info in kernel.plugins.infos.values() if not info.is_active]
+    found = [*known, *unread(known, sorted(idle))]
     if is_json:
         import json
 
@@ -57,6 +61,7 @@ def env(ctx: click.Context, is_json: bool) -> None:  # noqa: FBT001  # click pas
     else:
         _print(found)
     problems = [row.problem for row in found if row.problem]
+    problems += [str(kernel.plugins.misset)] if kernel.plugins.misset else []
     for said in problems:
         tell(f"Error: {said}")
     if problems:
@@ -75,6 +80,38 @@ def rows(kernel: Kernel) -> Iterator[Row]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the row itself says `legacy`
         yield from [_row(name, setting) for name, setting in owned]
+
+
+def unread(known: list[Row], idle: list[str]) -> Iterator[Row]:
+    """Say which variables have our prefix and are no setting: each is likely misspelt.
+
+    Args:
+        known: The settings that there are.
+        idle: Plugins that are not active, whose settings are not known.
+    """
+    from difflib import get_close_matches
+
+    from scillm.settings import names_set
+
+    names = [row.variable for row in known]
+    besides = f"; not active: {', '.join(idle)}" if idle else ""
+    for name in sorted(names_set().difference(names)):
+        like = [each for each in names if _is_switch(each) == _is_switch(name)]
+        near = get_close_matches(name, like, 1, cutoff=0.85)
+        yield Row(
+            plugin="unknown",
+            variable=name,
+            value="***",
+            source="set",
+            legacy=None,
+            option=None,
+            help="no active plugin reads it" + (f"; did you mean {near[0]}?" if near else besides),
+            problem=None,
+        )
+
+
+def _is_switch(variable: str) -> bool:
+    return variable.startswith("SCILLM_ENABLE_")
 
 
 def _row(plugin: str, setting: Setting[Any]) -> Row:

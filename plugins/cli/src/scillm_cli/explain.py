@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, frozen
@@ -24,6 +26,7 @@ class Step:
     Attributes:
         hook: Its name.
         wraps: Plugins that may change the answer, outermost first.
+        idle: Those of them that would leave the Sender of this call as it is.
         asked: Plugins that were asked, first to last; the last is the one that answered.
         answered: Who answered, or None.
         refused: Who raised an error instead of answering, or None.
@@ -36,6 +39,7 @@ class Step:
     answered: str | None
     refused: str | None = None
     unasked: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -70,6 +74,8 @@ class Explanation:
             rows += [
                 ("header", f"{name}: {value}") for name, value in self.request["headers"].items()
             ]
+            if self.request["body"] is not None:
+                rows.append(("body", json.dumps(self.request["body"], ensure_ascii=False)))
         if self.problem:
             rows.append(("problem", self.problem))
         return "\n".join(table(rows))
@@ -151,6 +157,7 @@ class _Walk:
             answered=answered,
             refused=refused,
             unasked=_names(askers[len(asked) :]),
+            idle=_names([one for one in wraps if hook == "send" and _is_idle(one, arguments)]),
         )
 
     def _later(self, hook: str) -> Step:
@@ -175,6 +182,24 @@ def _implementations(kernel: Kernel, hook: str) -> tuple[list[HookImpl], list[Ho
     return wraps, [one for one in every if one not in wraps]
 
 
+def _is_idle(wrapper: HookImpl, arguments: dict[str, Any]) -> bool:
+    """Whether a wrapper of ``send`` hands on what it wraps, as one does that is switched off."""
+    steps: Any = wrapper.function(*(arguments[name] for name in wrapper.argnames))
+    try:
+        next(steps)
+        steps.send(_inner)
+    except StopIteration as end:
+        return end.value is _inner
+    except Exception:  # noqa: BLE001  # the whole hook is asked next, and tells it
+        return False
+    return False
+
+
+async def _inner(request: Request) -> AsyncGenerator[Any, None]:
+    raise AssertionError("explaining sends nothing")
+    yield request
+
+
 def _answering(route: Route) -> dict[str, str]:
     return {"provider": route.provider, "model": route.model}
 
@@ -184,11 +209,14 @@ def _outgoing(request: Request) -> dict[str, Any]:
         "method": request.method,
         "url": one_line(request.redact(address(request.url))),
         "headers": {name: str(value) for name, value in request.headers.items()},
+        "body": json.loads(request.redact(request.encode().decode()) or "null"),
     }
 
 
 def _words(step: Step) -> str:
-    said = [f"wrapped by {', '.join(step.wraps)}"] if step.wraps else []
+    wraps = [name for name in step.wraps if name not in step.idle]
+    said = [f"wrapped by {', '.join(wraps)}"] if wraps else []
+    said += [f"off: {', '.join(step.idle)}"] if step.idle else []
     if step.asked:
         passed = [name for name in step.asked if name not in {step.answered, step.refused}]
         said += [f"not for {', '.join(passed)}"] if passed else []

@@ -38,6 +38,17 @@ class Commands(click.Group):
             return None
         return loaded(command) or Unavailable(command)
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the command that was typed; say the nearest one to what is none."""
+        from difflib import get_close_matches
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = get_close_matches(args[0], self.list_commands(ctx), 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"{error.message}{hint}", ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands, without importing them where their source tells enough."""
         with formatter.section("Commands"):
@@ -116,7 +127,23 @@ def _sentence(error: Exception) -> str:
     return one_line(address(text if is_meant else f"{text} (`scillm --debug ...` shows where)"))
 
 
+def _show_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:  # noqa: FBT001  # click's order
+    if is_asked and not ctx.resilient_parsing:
+        import scillm
+
+        click.echo(f"scillm {scillm.__version__}")
+        ctx.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version; `scillm version` shows those of all distributions.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:  # noqa: FBT001  # click passes options by name
     """Call any language model, and see what is installed and set.
@@ -131,3 +158,23 @@ def kernel_of(ctx: click.Context) -> Kernel:
 
     given = ctx.find_object(Kernel)
     return given or kernel()
+
+
+def kernel_to_show(ctx: click.Context) -> Kernel:
+    """Return the kernel to look into, which there is although a setting cannot be read."""
+    from scillm import Kernel
+    from scillm.plugins import Plugins
+
+    given = ctx.find_object(Kernel)
+    return given or Kernel(Plugins.installed())
+
+
+def complete_provider(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the providers that a name may go on to, for a shell."""
+    names = kernel_to_show(ctx).plugins.providers()
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the providers as they begin a model's name; the rest only they could tell."""
+    return [f"{name}/" for name in complete_provider(ctx, param, incomplete)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import define, field
 
-from scillm_cli.group import kernel_of
+from scillm_cli.group import complete_provider, kernel_of
 from scillm_cli.terminal import address, one_line, tell
 
 if TYPE_CHECKING:
@@ -26,11 +26,13 @@ class Listing:
         models: Models as the provider describes them, by provider.
         failed: Why a provider that was asked, or named by the user, did not list its models.
         left_out: Why a provider that nobody named was not asked.
+        keyless: Those of the latter that lack a key alone.
     """
 
     models: dict[str, list[dict[str, Any]]] = field(factory=dict)
     failed: dict[str, str] = field(factory=dict)
     left_out: dict[str, str] = field(factory=dict)
+    keyless: dict[str, None] = field(factory=dict)  # an ordered set
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, each model with the name that a call takes."""
@@ -43,7 +45,7 @@ class Listing:
 
 
 @click.command()
-@click.argument("providers", nargs=-1, metavar="[PROVIDER]...")
+@click.argument("providers", nargs=-1, metavar="[PROVIDER]...", shell_complete=complete_provider)
 @click.option("--api-base", metavar="URL", help="Ask this address instead of the provider's own.")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -55,8 +57,8 @@ def models(
 ) -> None:
     """List the models of each PROVIDER, or of all that are configured.
 
-    Configured is who has a key, or needs none. Whoever does not answer within 10 s is a line
-    on stderr. Exits with 1 if nobody lists any.
+    Configured is who has a key, or needs none. Each is asked once; whoever does not answer
+    within 10 s is a line on stderr. Exits with 1 if nobody lists any.
     """
     listing = asyncio.run(listed(kernel_of(ctx), providers, api_base))
     if is_json:
@@ -64,15 +66,26 @@ def models(
 
         click.echo(json.dumps(listing.as_json(), indent=2))
     else:
-        for provider, offered in listing.models.items():
-            for model in offered:
-                click.echo(one_line(_name(provider, model)))
-    for provider, why in listing.left_out.items():
-        tell(f"not asked: {provider}: {why}")
-    for provider, why in listing.failed.items():
-        tell(f"no list: {provider}: {why}")
+        _print(listing)
+    _tell_of_the_rest(listing)
     if not listing.models:
         ctx.exit(1)
+
+
+def _print(listing: Listing) -> None:
+    for provider, offered in listing.models.items():
+        for model in offered:
+            click.echo(one_line(_name(provider, model)))
+
+
+def _tell_of_the_rest(listing: Listing) -> None:
+    for provider, why in listing.left_out.items():
+        if provider not in listing.keyless:
+            tell(f"not asked: {provider}: {why}")
+    if listing.keyless:
+        tell(f"not asked, for want of a key: {', '.join(listing.keyless)}")
+    for provider, why in listing.failed.items():
+        tell(f"no list: {provider}: {why}")
 
 
 async def listed(kernel: Kernel, named: tuple[str, ...], api_base: str | None) -> Listing:
@@ -83,6 +96,8 @@ async def listed(kernel: Kernel, named: tuple[str, ...], api_base: str | None) -
         named: Provider names; none asks everyone whose request can be made.
         api_base: Address to ask instead of a provider's own, or None.
     """
+    from scillm import AuthenticationError
+
     listing = Listing()
     providers = list(named) or _everyone(kernel, api_base)
     asked: dict[tuple[str, str], str] = {}  # a provider may go by several names
@@ -91,7 +106,9 @@ async def listed(kernel: Kernel, named: tuple[str, ...], api_base: str | None) -
             request = _request(kernel, provider, api_base)
         except Exception as error:  # noqa: BLE001  # a plugin's bug is a line too, and no failure of the rest
             name = getattr(error, "llm_provider", "") or provider
-            (listing.failed if named else listing.left_out)[name] = _why(error)
+            (listing.failed if named else listing.left_out)[name] = _why(error, name)
+            if isinstance(error, AuthenticationError) and not named:
+                listing.keyless[name] = None
         else:
             asked.setdefault((request.route.provider, request.url), provider)
     async with kernel:
@@ -136,13 +153,14 @@ def _request(kernel: Kernel, provider: str, api_base: str | None) -> Request:
 
 async def _ask(kernel: Kernel, provider: str, api_base: str | None, listing: Listing) -> None:
     try:
-        work = kernel.amodels(provider, timeout=WAIT_S, **_told(provider, api_base))
+        once = {"max_retries": 0} if "max_retries" in kernel.plugins.options else {}
+        work = kernel.amodels(provider, timeout=WAIT_S, **once, **_told(provider, api_base))
         answer = await asyncio.wait_for(work, WAIT_S)
         listing.models[provider] = [model.to_dict() for model in answer.data]
     except (TimeoutError, asyncio.TimeoutError):  # two classes until Python 3.11
         listing.failed[provider] = f"no answer within {WAIT_S:g} s"
     except Exception as error:  # noqa: BLE001  # what one provider does must not lose the others' lists
-        listing.failed[provider] = _why(error)
+        listing.failed[provider] = _why(error, provider)
 
 
 def _told(provider: str, api_base: str | None) -> dict[str, Any]:
@@ -154,8 +172,9 @@ def _name(provider: str, model: dict[str, Any]) -> str:
     return f"{provider}/{model.get('id')}"
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, provider: str) -> str:
     from scillm import ScillmError
 
     is_meant = isinstance(error, ScillmError)
-    return one_line(address(str(error) if is_meant else f"{type(error).__name__}: {error}"))
+    said = str(error).removeprefix(f"{provider}: ")
+    return one_line(address(said if is_meant else f"{type(error).__name__}: {error}"))

@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scillm_cli.group import Commands, kernel_of, loaded
+from scillm_cli.group import Commands, complete_model, kernel_to_show, loaded
 from scillm_cli.terminal import table
 
 if TYPE_CHECKING:
+    from scillm import Kernel, Setting
     from scillm.plugins import PluginInfo
 
 _HEAD = ("order", "plugin", "distribution", "state", "hooks", "providers")
 
 
 @click.command()
-@click.option("--explain", metavar="MODEL", help="Show who would answer for MODEL; sends nothing.")
+@click.option(
+    "--explain",
+    metavar="MODEL",
+    shell_complete=complete_model,
+    help="Show who would answer for MODEL; sends nothing.",
+)
 @click.option("--provider", help="With --explain: the provider, named apart from the model.")
 @click.option("--api-base", help="With --explain: the address of the provider.")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
@@ -33,13 +39,14 @@ def plugins(
     if explain is not None:
         from scillm_cli.explain import explained
 
-        found = explained(kernel_of(ctx), explain, provider=provider, api_base=api_base)
+        found = explained(kernel_to_show(ctx), explain, provider=provider, api_base=api_base)
         click.echo(json.dumps(found.as_json(), indent=2) if is_json else found.as_text())
         ctx.exit(1 if found.problem else 0)
     if provider or api_base:
         raise click.UsageError("--provider and --api-base belong to --explain MODEL")
-    infos = kernel_of(ctx).plugins.infos.values()
-    rows = [_row(info) for info in sorted(infos, key=lambda info: (info.order, info.name))]
+    kernel = kernel_to_show(ctx)
+    infos = kernel.plugins.infos.values()
+    rows = [_row(kernel, info) for info in sorted(infos, key=lambda info: (info.order, info.name))]
     commands = _commands(ctx)
     if is_json:
         click.echo(json.dumps({"plugins": rows, "commands": commands}, indent=2))
@@ -47,15 +54,32 @@ def plugins(
     _print(rows, commands)
 
 
-def _row(info: PluginInfo) -> dict[str, Any]:
+def _row(kernel: Kernel, info: PluginInfo) -> dict[str, Any]:
+    switch = _switch(kernel, info)
     return {
         "order": info.order,
         "plugin": info.name,
         "distribution": info.dist,
-        "state": info.state,
+        "state": f"{info.state}, off until {switch} is set" if switch else info.state,
         "hooks": list(info.hooks),
         "providers": list(info.providers),
     }
+
+
+def _switch(kernel: Kernel, info: PluginInfo) -> str:
+    """Return the variable of a plugin's own name that leaves it off, or ``""``."""
+    plugin = kernel.plugins.manager.get_plugin(info.name) if info.is_active else None
+    for setting in getattr(plugin, "SETTINGS", ()):
+        if setting.name == info.name.upper().replace("-", "_") and not _value(setting):
+            return str(setting.variable)
+    return ""
+
+
+def _value(setting: Setting[Any]) -> Any:
+    try:
+        return setting.value()
+    except ValueError:
+        return None  # `scillm env` says why
 
 
 def _commands(ctx: click.Context) -> list[dict[str, str]]:

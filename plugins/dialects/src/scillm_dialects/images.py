@@ -31,7 +31,8 @@ def image(source: str | os.PathLike[str] | bytes, *, detail: str | None = None) 
         A part: ``{"type": "image_url", "image_url": {"url": ...}}``.
 
     Raises:
-        BadRequestError: The file cannot be read, is too long, or is none of these formats.
+        BadRequestError: It is none of these, or the file cannot be read, is too long, or has
+            another format.
     """
     is_address = isinstance(source, str) and source.startswith(("https://", "http://", "data:"))
     url = source if is_address else _as_data_url(source)
@@ -42,6 +43,10 @@ def image(source: str | os.PathLike[str] | bytes, *, detail: str | None = None) 
 
 
 def _as_data_url(source: str | os.PathLike[str] | bytes) -> str:
+    if not isinstance(source, (bytes, str, os.PathLike)):
+        raise BadRequestError(
+            f"an image cannot be made of {source!r:.80}: give a path, an address or bytes"
+        )
     content = source if isinstance(source, bytes) else _read(Path(source))
     if len(content) > MAX_IMAGE_BYTES:
         raise BadRequestError(

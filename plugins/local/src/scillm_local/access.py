@@ -18,7 +18,7 @@ from scillm_local import fetch, folders, locks
 from scillm_local import model as models
 from scillm_local.errors import HostError, ModelFileError, named
 from scillm_local.host import Orders
-from scillm_local.meeting import Meeting, Record, meeting
+from scillm_local.meeting import Meeting, Record, meeting, tidy
 from scillm_local.model import Model
 from scillm_local.plan import Plan, plan_for
 from scillm_local.settings import START_S
@@ -54,8 +54,7 @@ class Leases:
             _closed(
                 self._held.pop(other, None)
             )  # the parent's: closing our copy leaves it its lease
-        descriptor = locks.opened(place.lease)
-        locks.shared(descriptor)
+        descriptor = locks.shared(place.lease)
         if self._held.setdefault(mine, descriptor) != descriptor:
             os.close(descriptor)  # another thread was faster
 
@@ -106,6 +105,7 @@ def _started(model: Model, plan: Plan, place: Meeting) -> Record:
             if found := place.living():
                 return found
             models.check(model, plan.memory_bytes)
+            tidy(place.folder)
             return _start(plan, place, start_lock, timeout_s)
     except TimeoutError as error:
         raise HostError(

@@ -16,7 +16,15 @@ from scillm_local.settings import MAX_TOKENS, SLOTS
 BASE_URL = "http://127.0.0.1/v1"
 """Stands for the host, whose port is known when it runs. Loopback, so that NO_PROXY may say so."""
 
-_NOT_UNDERSTOOD = ("functions", "function_call", "audio", "web_search_options", "prediction")
+_NOT_UNDERSTOOD = (
+    "functions",
+    "function_call",
+    "audio",
+    "web_search_options",
+    "prediction",
+    "reasoning",
+    "reasoning_effort",
+)
 
 
 def request(call: Call, route: Route, *, is_known: bool) -> Request:
@@ -31,7 +39,7 @@ def request(call: Call, route: Route, *, is_known: bool) -> Request:
         known = ", ".join(f"local/{name}" for name in names)
         raise UnknownModelError(
             f"there is no embedded model {route.model!r}: use {known}, or "
-            " set SCILLM_LOCAL_MODEL to the path of a .gguf file",
+            "set SCILLM_LOCAL_MODEL to the path of a .gguf file",
             **named(route.model),
         )
     if call.operation == "embedding":

@@ -21,9 +21,22 @@ def opened(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def shared(descriptor: int) -> None:
-    """Take a shared lock; waits while somebody has it alone."""
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
+def is_current(descriptor: int, path: Path) -> bool:
+    """Whether *path* still is the file that was opened, and nobody has tidied it away."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def shared(path: Path) -> int:
+    """Take a shared lock, waiting while somebody has it alone; the caller closes the descriptor."""
+    while True:
+        descriptor = opened(path)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        if is_current(descriptor, path):
+            return descriptor
+        os.close(descriptor)
 
 
 def release(descriptor: int) -> None:
@@ -91,8 +104,12 @@ def held(path: Path, timeout_s: float) -> Iterator[int]:
         if not alone_within(descriptor, timeout_s):
             raise TimeoutError(f"the lock {str(path)!r} was not free within {timeout_s:g} s")
         try:
-            yield descriptor
+            if is_current(descriptor, path):
+                yield descriptor
+                return
         finally:
             release(descriptor)
     finally:
         os.close(descriptor)
+    with held(path, timeout_s) as another:  # the file was tidied away while we waited
+        yield another

@@ -3,7 +3,8 @@
 ``KEY.json`` tells where the host listens and with which token. ``KEY.alive`` is locked alone
 by the host while it lives, so a file that a dead host left behind is known as such, whoever
 has its process id now. ``KEY.lease`` is locked, shared, by every process that uses the host.
-``KEY.start`` is locked alone by whoever starts the host, or stops it.
+``KEY.start`` is locked alone by whoever starts the host, or stops it. What a dead host left is
+removed when another is started.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import asdict, field, frozen
@@ -87,6 +89,16 @@ class Meeting:
         """Return what is told if the host that told it is alive."""
         found = self.read()
         return found if found is not None and locks.is_held(self.alive) else None
+
+
+def tidy(folder: Path) -> None:
+    """Remove the files of hosts that are dead and that nobody is about to use or to start."""
+    for key in {path.stem for path in folder.glob("*.*")}:
+        place = Meeting(folder, key)
+        with suppress(TimeoutError), locks.held(place.start, 0), locks.held(place.lease, 0):
+            if not locks.is_held(place.alive):
+                for path in (place.record, place.alive, place.lease, place.start):
+                    path.unlink(missing_ok=True)
 
 
 def meeting(key: str) -> Meeting:

@@ -49,6 +49,11 @@ def prepare_request(call: Call, route: Route) -> Request | None:
     host = _BY_NAME.get(route.provider)
     if host is None:
         return None
+    if not route.model and call.operation != "models":
+        raise BadRequestError(
+            f"model={call.model!r} names none: write '{route.provider}/' and the model's name",
+            llm_provider=route.provider,
+        )
     if not route.base_url:
         raise BadRequestError(
             f"{route.provider} needs an address: pass api_base='http://...'",

@@ -34,6 +34,7 @@ from scillm.errors import PluginError as PluginError
 from scillm.errors import RateLimitError as RateLimitError
 from scillm.errors import ScillmError as ScillmError
 from scillm.errors import ServiceUnavailableError as ServiceUnavailableError
+from scillm.errors import SettingError as SettingError
 from scillm.errors import StatusError as StatusError
 from scillm.errors import Timeout as Timeout
 from scillm.errors import UnknownModelError as UnknownModelError

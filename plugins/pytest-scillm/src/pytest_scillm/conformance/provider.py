@@ -18,13 +18,15 @@ from scillm import (
     BadRequestError,
     Call,
     InvalidResponse,
+    Request,
+    Route,
     UnsupportedParamsError,
     doors,
 )
 
 if TYPE_CHECKING:
     from pytest_scillm.wire import Wire
-    from scillm import Kernel, Request, Response
+    from scillm import Kernel, Response
 
 HEAVY = frozenset(["httpx", "aiohttp", "openai", "pydantic", "requests", "torch", "numpy", "rich"])
 KEY = "sk-conformance-0123456789"
@@ -197,10 +199,22 @@ class ProviderConformance(Suite):
             request = hook.prepare_request(call=call, route=hook.resolve_model(call=call))
         except BadRequestError:
             return
-        assert request is None or (request.url, request.body) != (
-            self._request(kernel).url,
-            self._request(kernel).body,
-        )
+        assert isinstance(request, Request), "refuse by a BadRequestError what cannot be asked"
+        chat = self._request(kernel)
+        assert (request.url, request.body) != (chat.url, chat.body)
+
+    def test_a_list_of_models_is_asked_for_or_refused(self, kernel: Kernel) -> None:
+        """``models("provider")`` names no model: its id is ``""``, which is not ``None``."""
+        provider = self.model.partition("/")[0]
+        call = doors.models(kernel.plugins, provider, api_key=KEY, **self.arguments)
+        hook = kernel.plugins.manager.hook
+        try:
+            route = hook.resolve_model(call=call)
+            request = route and hook.prepare_request(call=call, route=route)
+        except BadRequestError:
+            return
+        assert isinstance(route, Route), f"resolve_model answered {route!r} for a list of models"
+        assert isinstance(request, Request), "refuse by a BadRequestError what cannot be asked"
 
     def test_no_message_is_refused(self, kernel: Kernel) -> None:
         """Nothing to ask is the caller's mistake, told before anything is sent."""
@@ -233,7 +247,8 @@ class ProviderConformance(Suite):
 
     def test_reads_the_same_answer_streamed(self, kernel: Kernel, wire: Wire) -> None:
         """Whole and streamed answers fold to the same response."""
-        wire.reply(self.samples.whole).reply(*self.samples.parts, b"[DONE]")
+        end = self._request(kernel, stream=True).end
+        wire.reply(self.samples.whole).reply(*self.samples.parts, end)
         whole = self._ask(kernel)
         stream: Any = self._ask(kernel, stream=True)
         text = "".join(chunk.text for chunk in stream)

@@ -5,7 +5,8 @@ Every behaviour is chosen by the URL, so any client with a base URL can be teste
     http://127.0.0.1:PORT/v1                  answers well and at once
     http://127.0.0.1:PORT/o/OPTIONS/v1        options, joined by `-`
 
-Paths: `/chat/completions`, `/embeddings`, `/models`; `/stats` counts, `/reset` starts anew.
+Paths: `/chat/completions`, `/embeddings`, `/models`, with or without a version such as `/v1`
+before them; `/stats` counts, `/reset` starts anew. The rest is 404.
 In tests: `with Endpoint() as endpoint: endpoint.url("s429.ok-ra1")`.
 By itself: `python -m pytest_scillm.endpoint --port 0` prints `READY <port>`.
 

@@ -21,7 +21,7 @@ class Certificate:
         except ImportError:
             raise ImportError(
                 "Endpoint(tls=True) makes its certificate with 'trustme', which is not installed;"
-                " run: pip install 'pytest-scillm[tls]'"
+                " run: pip install trustme"
             ) from None
         authority = trustme.CA()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -8,6 +8,7 @@ fault must not pass because no fault came.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -15,6 +16,8 @@ import attrs
 from .options import DIRTY_JSON, FLAGS, Options
 from .plan import Plan
 from .steps import STEPS, is_step
+
+_HOST = re.compile(r"^https?://[^/]*")
 
 
 def plan_of(path: str) -> Plan:
@@ -26,7 +29,7 @@ def plan_of(path: str) -> Plan:
     Raises:
         ValueError: the path carries an option that does not exist.
     """
-    path = path.partition("?")[0]
+    path = _HOST.sub("", path.partition("?")[0])  # a client that takes us for its proxy names one
     if not path.startswith("/o/"):
         return Plan(Options(), path)
     options, _, rest = path[3:].partition("/")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 
 from . import shapes, vectors, wire
 from .options import Options
 
 KINDS = {"/chat/completions": "chat", "/embeddings": "embeddings", "/models": "models"}
+_VERSION = re.compile(r"/v\d+\w*(?=/)")
 
 
 class Plan:
@@ -21,7 +23,7 @@ class Plan:
     def __init__(self, options: Options, path: str) -> None:
         self.options = options
         self.path = path
-        self.kind = next((kind for end, kind in KINDS.items() if path.endswith(end)), "")
+        self.kind = KINDS.get(_VERSION.sub("", path, count=1), "")
         self.requests = 0
         is_fixed = "echo" not in self.options.flags and self.kind in ("chat", "models")
         self.is_plain = is_fixed and not self.options.latency_s
@@ -56,8 +58,12 @@ class Plan:
     def events(self, request: wire.Received) -> list[bytes]:
         """The server-sent events of the answer to a request, `[DONE]` included."""
         if "echo" not in self.options.flags:
-            return self._events
-        return _encoded(shapes.chunks(self.options, self._text(request)))
+            events = self._events
+        else:
+            events = _encoded(shapes.chunks(self.options, self._text(request)))
+        if "nousage" not in self.options.flags and request.declines_usage:
+            return [*events[:-2], events[-1]]
+        return events
 
     def _text(self, request: wire.Received) -> str:
         if "echo" in self.options.flags:

@@ -15,6 +15,7 @@ import attrs
 MAX_HEAD_BYTES = 1 << 16
 MAX_BODY_BYTES = 1 << 26
 
+TLS_HANDSHAKE = b"\x16"
 END_OF_CHUNKS = b"0\r\n\r\n"
 JSON_TYPE = "application/json"
 SSE_TYPE = "text/event-stream; charset=utf-8"
@@ -79,6 +80,12 @@ class Received:
         """Whether the client asked for server-sent events."""
         return b'"stream"' in self.body and self.json.get("stream") is True
 
+    @property
+    def declines_usage(self) -> bool:
+        """Whether the client says that it wants no usage at the end of a stream."""
+        options = self.json.get("stream_options") if b'"stream_options"' in self.body else None
+        return isinstance(options, dict) and options.get("include_usage") is False
+
 
 def read_request(buffer: bytearray) -> Received | int:
     """Take the first whole request out of the buffer.
@@ -92,6 +99,8 @@ def read_request(buffer: bytearray) -> Received | int:
     Raises:
         BadRequest: the bytes are not a request, or it is larger than this endpoint takes.
     """
+    if buffer[:1] == TLS_HANDSHAKE:
+        raise BadRequest(400, "this is TLS, and the endpoint speaks plain http here")
     split = buffer.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
     if split < 0:
         if len(buffer) >= MAX_HEAD_BYTES:
