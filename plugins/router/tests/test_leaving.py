@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from pytest_scillm.endpoint import Endpoint
 from scillm import APIError, Kernel
 from scillm_router import Router
 
@@ -19,6 +20,13 @@ def _interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def endpoint():
+    """An endpoint of this test's own: its connections are counted."""
+    with Endpoint() as running:
+        yield running
 
 
 def model_list(*bases, **params):
