@@ -100,7 +100,7 @@ async def _streamed(arguments):
 
 def _through(door, base, second, **patience):
     """Ask through *door*; returns the answer or raises what came."""
-    patience = {"max_retries": 2, "retry_after": 0.01, "timeout": 0.5, **patience}
+    patience = {"max_retries": 2, "retry_after": 0.01, "timeout": 1.5, **patience}
     arguments = {**_where(base), **patience}
     if door == "sync":
         return scillm.completion("m", ASK, **arguments)
