@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ class View(Mapping[str, Any]):
         """
         if fields:
             cls._fields, cls._views = dict.fromkeys(fields.split()), dict(views or {})
+            for name in cls._fields:
+                setattr(cls, name, property(itemgetter(name)))  # a quarter of what __getattr__ costs
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        _set(self, "_raw", raw)
+        _set_raw(self, raw)
 
     def __getattr__(self, name: str) -> Any:
         if name in self._fields or name in self._raw:
@@ -51,15 +54,13 @@ class View(Mapping[str, Any]):
         raise AttributeError(f"{type(self).__name__} has no field {name!r}")
 
     def __getitem__(self, name: str) -> Any:
-        raw = self._raw
-        if name not in raw:
-            if name in self._fields:
+        value = self._raw.get(name)
+        if value is None:
+            if name in self._fields or name in self._raw:
                 return None
             raise KeyError(name)
-        value = raw[name]
-        if value is None or name not in self._views:
-            return value
-        return _viewed(self._views[name], value)
+        view = self._views.get(name)
+        return value if view is None else _viewed(view, value)
 
     def __iter__(self) -> Iterator[str]:
         yield from self._fields
@@ -106,6 +107,9 @@ class View(Mapping[str, Any]):
     def to_json(self, *, indent: int | None = 2) -> str:
         """Return ``to_dict()`` as JSON text."""
         return json.dumps(self.to_dict(), indent=indent)
+
+
+_set_raw = vars(View)["_raw"].__set__  # past the __setattr__ that refuses
 
 
 def _viewed(view: type[View], value: Any) -> Any:
@@ -345,8 +349,8 @@ class Answer(View):
     served_by: Route | None
 
     def __init__(self, raw: Mapping[str, Any], served_by: Route | None = None) -> None:
-        _set(self, "_raw", raw)
-        _set(self, "served_by", served_by)
+        _set_raw(self, raw)
+        _set_served_by(self, served_by)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self._raw, self.served_by))
@@ -385,6 +389,7 @@ class Answer(View):
 
 
 A = TypeVar("A", bound=Answer)
+_set_served_by = vars(Answer)["served_by"].__set__
 
 
 class Response(
@@ -437,7 +442,10 @@ class Chunk(
     @property
     def is_final(self) -> bool:
         """Whether a choice ends in this chunk."""
-        return any(choice.get("finish_reason") for choice in self._raw.get("choices") or ())
+        for choice in self._raw.get("choices") or ():
+            if choice.get("finish_reason"):
+                return True
+        return False
 
 
 class Embedding(View, fields="embedding index object"):
