@@ -72,7 +72,8 @@ class Fold:
         if self._whole is not None:
             return self._whole
         choices = [self._choices[index].whole() for index in sorted(self._choices)]
-        raw = {**self._top, "object": "chat.completion", "choices": choices}
+        top = {name: value for name, value in self._top.items() if name not in _PER_CHUNK}
+        raw = {**top, "object": "chat.completion", "choices": choices}
         return Response(raw, self._first.served_by if self._first else None)
 
 
