@@ -11,8 +11,7 @@ Source: https://platform.openai.com/docs/api-reference/chat/object, November 202
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from operator import itemgetter
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
@@ -20,8 +19,9 @@ if TYPE_CHECKING:
 
     from scillm.calls import Route
 
+    Wrap: TypeAlias = Callable[[dict[str, Any]], "View"]  # of one object of a field
+
 V = TypeVar("V", bound="View")
-_set = object.__setattr__
 NOTES = "additional_kwargs"
 
 
@@ -31,19 +31,17 @@ class View(Mapping[str, Any]):
     __slots__ = ("_raw",)
     _raw: dict[str, Any]
     _fields: ClassVar[Mapping[str, None]] = {}
-    _views: ClassVar[Mapping[str, type[View]]] = {}
+    _views: ClassVar[Mapping[str, Wrap]] = {}
 
-    def __init_subclass__(
-        cls, fields: str = "", views: Mapping[str, type[View]] | None = None
-    ) -> None:
+    def __init_subclass__(cls, fields: str = "", views: Mapping[str, Wrap] | None = None) -> None:
         """Declare the names of a shape, and which of them hold shapes of their own.
 
         A class that declares none has those of the class that it extends.
         """
         if fields:
             cls._fields, cls._views = dict.fromkeys(fields.split()), dict(views or {})
-            for name in cls._fields:  # properties, which are found sooner than __getattr__
-                setattr(cls, name, property(itemgetter(name)))
+            for name in cls._fields:
+                setattr(cls, name, _field(name, cls._views.get(name)))
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         _set_raw(self, raw)
@@ -112,7 +110,17 @@ class View(Mapping[str, Any]):
 _set_raw = vars(View)["_raw"].__set__  # past the __setattr__ that refuses
 
 
-def _viewed(view: type[View], value: Any) -> Any:
+def _field(name: str, view: Wrap | None) -> property:
+    """Return the attribute of a declared field: ``self[name]``, found in a third of the time."""
+
+    def field(self: View) -> Any:
+        value = self._raw.get(name)
+        return value if value is None or view is None else _viewed(view, value)
+
+    return property(field)
+
+
+def _viewed(view: Wrap, value: Any) -> Any:
     if type(value) is dict:
         return view(value)
     if isinstance(value, (list, tuple)):
@@ -168,6 +176,10 @@ class CustomToolCall(View, fields="id custom type", views={"custom": Custom}):
     __slots__ = ()
 
 
+def _tool_call(raw: Mapping[str, Any]) -> View:
+    return CustomToolCall(raw) if raw.get("type") == "custom" else ToolCall(raw)
+
+
 class ToolCallDelta(ToolCall, fields="index id function type", views={"function": Function}):
     """A fragment of a tool call."""
 
@@ -220,7 +232,7 @@ class Message(
     fields="content refusal role annotations audio function_call tool_calls",
     views={
         "function_call": Function,
-        "tool_calls": ToolCall,
+        "tool_calls": _tool_call,
         "audio": Audio,
         "annotations": Annotation,
     },
@@ -234,19 +246,10 @@ class Message(
     tool_calls: tuple[ToolCall, ...] | None
     function_call: Function | None
 
-    def __getitem__(self, name: str) -> Any:
-        if name == "tool_calls" and (calls := self._raw.get(name)):
-            return tuple(_tool_call(call) for call in calls)
-        return super().__getitem__(name)
-
     @property
     def reasoning_text(self) -> str | None:
         """The model's reasoning, under whichever name the provider sends it."""
         return reasoning_of(self._raw)
-
-
-def _tool_call(raw: Mapping[str, Any]) -> View:
-    return CustomToolCall(raw) if raw.get("type") == "custom" else ToolCall(raw)
 
 
 class Delta(

@@ -62,6 +62,8 @@ class _Late(TimeoutError):
     """Our own deadline passed, which no client library need explain."""
 
 
+_TOLD = (ScillmError, StatusError, _Late)
+
 Exchange = Callable[[Outgoing], Awaitable[Reply]]
 """Carries out one request and returns when the headers are there; follows no redirect."""
 
@@ -83,7 +85,7 @@ def sender(exchange: Exchange, explain: Explain) -> Sender:
 
     async def send(request: Request) -> AsyncGenerator[Event, None]:
         outgoing = _outgoing(request)
-        try:
+        with _Explaining(explain, outgoing):
             if request.frames == "json":
                 for event in request.events(await _whole(exchange, outgoing)):
                     yield event
@@ -101,15 +103,27 @@ def sender(exchange: Exchange, explain: Explain) -> Sender:
                     yield event
             finally:
                 await reply.aclose()
-        except (ScillmError, StatusError, _Late):
-            raise
-        except Exception as error:  # which errors there are, only the client library knows
-            known = explain(error, outgoing)
-            if known is error:
-                raise
-            raise type(known)(request.redact(str(known))) from None  # the cause may hold the key
 
     return send
+
+
+class _Explaining:
+    """Raises what *explain* says of an error that only the client library knows."""
+
+    __slots__ = ("_explain", "_outgoing")
+
+    def __init__(self, explain: Explain, outgoing: Outgoing) -> None:
+        self._explain, self._outgoing = explain, outgoing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, _TOLD):
+            return
+        known = self._explain(error, self._outgoing)
+        if known is not error:  # the cause may hold the key
+            raise type(known)(self._outgoing.request.redact(str(known))) from None
 
 
 def _outgoing(request: Request) -> Outgoing:
