@@ -23,6 +23,8 @@ if sys.version_info >= (3, 11):
 else:
     from async_timeout import timeout as deadline
 
+__all__ = ["Exchange", "Explain", "Outgoing", "Reply", "deadline", "sender"]
+
 MAX_REDIRECTS = 5
 MAX_ERROR_BYTES = 64 * 1024
 DRAIN_S = 0.05
