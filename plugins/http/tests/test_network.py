@@ -138,7 +138,10 @@ def test_a_tunnel_is_dug_through_a_proxy(tls_endpoint, scheme):
         host, _, port = asked[-1].split()[1].decode().partition(":")
         there, here = await asyncio.open_connection(host, int(port))
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(_copied(reader, here), _copied(there, writer))
+        try:
+            await asyncio.gather(_copied(reader, here), _copied(there, writer))
+        finally:
+            here.close()
 
     async def main():
         context = None
