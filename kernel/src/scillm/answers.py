@@ -11,7 +11,7 @@ Source: https://platform.openai.com/docs/api-reference/chat/object, November 202
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from scillm.calls import Route
 
+    Wrap: TypeAlias = Callable[[dict[str, Any]], "View"]  # of one object of a field
+
 V = TypeVar("V", bound="View")
-_set = object.__setattr__
 NOTES = "additional_kwargs"
 
 
@@ -30,20 +31,20 @@ class View(Mapping[str, Any]):
     __slots__ = ("_raw",)
     _raw: dict[str, Any]
     _fields: ClassVar[Mapping[str, None]] = {}
-    _views: ClassVar[Mapping[str, type[View]]] = {}
+    _views: ClassVar[Mapping[str, Wrap]] = {}
 
-    def __init_subclass__(
-        cls, fields: str = "", views: Mapping[str, type[View]] | None = None
-    ) -> None:
+    def __init_subclass__(cls, fields: str = "", views: Mapping[str, Wrap] | None = None) -> None:
         """Declare the names of a shape, and which of them hold shapes of their own.
 
         A class that declares none has those of the class that it extends.
         """
         if fields:
             cls._fields, cls._views = dict.fromkeys(fields.split()), dict(views or {})
+            for name in cls._fields:
+                setattr(cls, name, _field(name, cls._views.get(name)))
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        _set(self, "_raw", raw)
+        _set_raw(self, raw)
 
     def __getattr__(self, name: str) -> Any:
         if name in self._fields or name in self._raw:
@@ -51,15 +52,13 @@ class View(Mapping[str, Any]):
         raise AttributeError(f"{type(self).__name__} has no field {name!r}")
 
     def __getitem__(self, name: str) -> Any:
-        raw = self._raw
-        if name not in raw:
-            if name in self._fields:
+        value = self._raw.get(name)
+        if value is None:
+            if name in self._fields or name in self._raw:
                 return None
             raise KeyError(name)
-        value = raw[name]
-        if value is None or name not in self._views:
-            return value
-        return _viewed(self._views[name], value)
+        view = self._views.get(name)
+        return value if view is None else _viewed(view, value)
 
     def __iter__(self) -> Iterator[str]:
         yield from self._fields
@@ -108,7 +107,20 @@ class View(Mapping[str, Any]):
         return json.dumps(self.to_dict(), indent=indent)
 
 
-def _viewed(view: type[View], value: Any) -> Any:
+_set_raw = vars(View)["_raw"].__set__  # past the __setattr__ that refuses
+
+
+def _field(name: str, view: Wrap | None) -> property:
+    """Return the attribute of a declared field: ``self[name]``, found in a third of the time."""
+
+    def field(self: View) -> Any:
+        value = self._raw.get(name)
+        return value if value is None or view is None else _viewed(view, value)
+
+    return property(field)
+
+
+def _viewed(view: Wrap, value: Any) -> Any:
     if type(value) is dict:
         return view(value)
     if isinstance(value, (list, tuple)):
@@ -164,6 +176,10 @@ class CustomToolCall(View, fields="id custom type", views={"custom": Custom}):
     __slots__ = ()
 
 
+def _tool_call(raw: Mapping[str, Any]) -> View:
+    return CustomToolCall(raw) if raw.get("type") == "custom" else ToolCall(raw)
+
+
 class ToolCallDelta(ToolCall, fields="index id function type", views={"function": Function}):
     """A fragment of a tool call."""
 
@@ -216,7 +232,7 @@ class Message(
     fields="content refusal role annotations audio function_call tool_calls",
     views={
         "function_call": Function,
-        "tool_calls": ToolCall,
+        "tool_calls": _tool_call,
         "audio": Audio,
         "annotations": Annotation,
     },
@@ -230,19 +246,10 @@ class Message(
     tool_calls: tuple[ToolCall, ...] | None
     function_call: Function | None
 
-    def __getitem__(self, name: str) -> Any:
-        if name == "tool_calls" and (calls := self._raw.get(name)):
-            return tuple(_tool_call(call) for call in calls)
-        return super().__getitem__(name)
-
     @property
     def reasoning_text(self) -> str | None:
         """The model's reasoning, under whichever name the provider sends it."""
         return reasoning_of(self._raw)
-
-
-def _tool_call(raw: Mapping[str, Any]) -> View:
-    return CustomToolCall(raw) if raw.get("type") == "custom" else ToolCall(raw)
 
 
 class Delta(
@@ -345,8 +352,8 @@ class Answer(View):
     served_by: Route | None
 
     def __init__(self, raw: Mapping[str, Any], served_by: Route | None = None) -> None:
-        _set(self, "_raw", raw)
-        _set(self, "served_by", served_by)
+        _set_raw(self, raw)
+        _set_served_by(self, served_by)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self._raw, self.served_by))
@@ -385,6 +392,7 @@ class Answer(View):
 
 
 A = TypeVar("A", bound=Answer)
+_set_served_by = vars(Answer)["served_by"].__set__
 
 
 class Response(
@@ -437,7 +445,10 @@ class Chunk(
     @property
     def is_final(self) -> bool:
         """Whether a choice ends in this chunk."""
-        return any(choice.get("finish_reason") for choice in self._raw.get("choices") or ())
+        for choice in self._raw.get("choices") or ():  # noqa: SIM110  # any() takes twice as long
+            if choice.get("finish_reason"):
+                return True
+        return False
 
 
 class Embedding(View, fields="embedding index object"):

@@ -6,7 +6,7 @@ All frozen; change one with ``attrs.evolve``.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -204,15 +204,15 @@ class Request:
             model=self.route.model,
         )
 
-    def events(self, frame: bytes) -> Iterator[Event]:
-        """Read one frame.
+    def events(self, frame: bytes) -> tuple[Event, ...]:
+        """Return the events in one frame.
 
         Raises:
             InvalidResponse: The frame is not what the provider documents.
             StatusError: The frame is an error that the provider sent inside its answer.
         """
         try:
-            yield from self.read(frame)
+            return tuple(self.read(frame))
         except ScillmError:
             raise
         except StatusError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -61,11 +62,14 @@ class Fold:
             ) from error
 
     def _add(self, raw: Mapping[str, Any]) -> None:
+        top = self._top
         for name, value in raw.items():
-            if name == NOTES:  # several plugins may note, each on the chunk that it can
-                self._top[NOTES] = _noted(self._top.get(NOTES) or {}, value or {})
-            elif name not in _PER_CHUNK and (value is not None or name not in self._top):
-                self._top[name] = value
+            if value is None:
+                top.setdefault(name, None)
+            elif name == NOTES:  # several plugins may note, each on the chunk that it can
+                top[NOTES] = _noted(top.get(NOTES) or {}, value)
+            else:
+                top[name] = value
         for choice in raw.get("choices") or ():
             index = choice.get("index") or 0
             if (folding := self._choices.get(index)) is None:
@@ -77,7 +81,8 @@ class Fold:
         if self._whole is not None:
             return self._whole
         choices = [self._choices[index].whole() for index in sorted(self._choices)]
-        raw = {**self._top, "object": "chat.completion", "choices": choices}
+        top = {name: value for name, value in self._top.items() if name not in _PER_CHUNK}
+        raw = {**top, "object": "chat.completion", "choices": choices}
         return Response(raw, self._first.served_by if self._first else None)
 
 
@@ -90,7 +95,7 @@ class _Folding:
 
     def __init__(self, index: int) -> None:
         self._index = index
-        self._texts: dict[str, list[str]] = {}
+        self._texts: defaultdict[str, list[str]] = defaultdict(list)
         self._message: dict[str, Any] = {}
         self._rest: dict[str, Any] = {}
 
@@ -98,15 +103,19 @@ class _Folding:
         for name, value in choice.items():
             if name == "delta":
                 self._add_delta(value or {})
+            elif name == "index":
+                continue
+            elif value is None:
+                self._rest.setdefault(name, None)
             elif name == "logprobs":
                 _merge(self._rest, {name: value})
-            elif name != "index" and (value is not None or name not in self._rest):
+            else:
                 self._rest[name] = plain(value)
 
     def _add_delta(self, delta: Mapping[str, Any]) -> None:
         for name, value in delta.items():
             if isinstance(value, str) and name not in _FIRST_WINS:
-                self._texts.setdefault(name, []).append(value)
+                self._texts[name].append(value)
             else:
                 _merge(self._message, {name: value})
 

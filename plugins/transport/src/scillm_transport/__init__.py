@@ -9,7 +9,7 @@ of them, with framing, deadlines, limits and redirects; ``Pools`` keeps its clie
 from __future__ import annotations
 
 from scillm_transport.connection import CONNECTION_SETTINGS, Connection, connection_for, tls_context
-from scillm_transport.exchange import Exchange, Explain, Outgoing, Reply, sender
+from scillm_transport.exchange import Exchange, Explain, Outgoing, Reply, deadline, sender
 from scillm_transport.pools import Pools
 from scillm_transport.sse import Frames
 
@@ -23,6 +23,7 @@ __all__ = [
     "Pools",
     "Reply",
     "connection_for",
+    "deadline",
     "sender",
     "tls_context",
 ]

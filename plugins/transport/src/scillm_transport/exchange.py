@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 
 from scillm import BadRequestError, InvalidResponse, Request, ScillmError, Secret
 from scillm.errors import StatusError
-from scillm_transport.sse import Frames
+from scillm_transport.reading import Reading
 
 if TYPE_CHECKING:
     from scillm import Event, Sender
@@ -22,6 +22,8 @@ if sys.version_info >= (3, 11):
     from asyncio import timeout as deadline
 else:
     from async_timeout import timeout as deadline
+
+__all__ = ["Exchange", "Explain", "Outgoing", "Reply", "deadline", "sender"]
 
 MAX_REDIRECTS = 5
 MAX_ERROR_BYTES = 64 * 1024
@@ -62,6 +64,8 @@ class _Late(TimeoutError):
     """Our own deadline passed, which no client library need explain."""
 
 
+_TOLD = (ScillmError, StatusError, _Late)
+
 Exchange = Callable[[Outgoing], Awaitable[Reply]]
 """Carries out one request and returns when the headers are there; follows no redirect."""
 
@@ -83,27 +87,45 @@ def sender(exchange: Exchange, explain: Explain) -> Sender:
 
     async def send(request: Request) -> AsyncGenerator[Event, None]:
         outgoing = _outgoing(request)
-        try:
+        with _Explaining(explain, outgoing):
             if request.frames == "json":
                 for event in request.events(await _whole(exchange, outgoing)):
                     yield event
                 return
             reply = await _begun(exchange, outgoing)
             try:
-                async with aclosing(_events(request, reply)) as events:
-                    async for event in events:
+                reading = await _reading(request, reply)
+                async for block in reply.blocks:
+                    for event in reading.feed(block):
                         yield event
+                    if reading.is_over:
+                        await _drain(reply)
+                        break
+                for event in reading.close():
+                    yield event
             finally:
                 await reply.aclose()
-        except (ScillmError, StatusError, _Late):
-            raise
-        except Exception as error:  # which errors there are, only the client library knows
-            known = explain(error, outgoing)
-            if known is error:
-                raise
-            raise type(known)(request.redact(str(known))) from None  # the cause may hold the key
 
     return send
+
+
+class _Explaining:
+    """Raises what *explain* says of an error that only the client library knows."""
+
+    __slots__ = ("_explain", "_outgoing")
+
+    def __init__(self, explain: Explain, outgoing: Outgoing) -> None:
+        self._explain, self._outgoing = explain, outgoing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, _TOLD):
+            return
+        known = self._explain(error, self._outgoing)
+        if known is not error:  # the cause may hold the key
+            raise type(known)(self._outgoing.request.redact(str(known))) from None
 
 
 def _outgoing(request: Request) -> Outgoing:
@@ -170,50 +192,17 @@ async def _replied(exchange: Exchange, outgoing: Outgoing) -> Reply:
     raise InvalidResponse(f"{outgoing.request.url} redirects more than {MAX_REDIRECTS} times")
 
 
-async def _events(request: Request, reply: Reply) -> AsyncGenerator[Event, None]:
+async def _reading(request: Request, reply: Reply) -> Reading:
+    """Look at what kind of body comes before it is read."""
     content_type = reply.headers.get("content-type", "").lower()
-    is_finished, is_empty = False, True
     if "json" in content_type:  # the server did not stream, or tells an error with a good status
-        frames = _one(await _body(reply, request.max_bytes))
-    elif content_type.startswith("text/event-stream"):
-        frames = _frames(request, reply)
-    else:
-        began = (await _body(reply, request.max_bytes))[:120].decode("utf-8", "replace")
-        raise InvalidResponse(
-            f"a stream was asked for, and {content_type or 'no content type'} came: {began!r}"
-        )
-    async with aclosing(frames):
-        async for frame in frames:
-            if frame == request.end:
-                is_finished = True
-                continue
-            for event in request.events(frame):
-                is_finished, is_empty = is_finished or event.is_final, False
-                yield event
-    if is_empty:
-        raise InvalidResponse("the stream ended without an answer in it")
-    if not is_finished:
-        raise InvalidResponse(
-            "the stream stopped short: it has neither a finish_reason nor an end mark, "
-            "so the answer is not whole"
-        )
-
-
-async def _one(frame: bytes) -> AsyncGenerator[bytes, None]:
-    yield frame
-
-
-async def _frames(request: Request, reply: Reply) -> AsyncGenerator[bytes, None]:
-    """Cut the reply into frames, up to the end mark, which is the last that is yielded."""
-    frames = Frames(request.max_bytes)
-    async for block in reply.blocks:
-        for frame in frames.feed(block):
-            yield frame
-            if frame == request.end:
-                await _drain(reply)
-                return
-    for frame in frames.close():
-        yield frame
+        return Reading(request, await _body(reply, request.max_bytes))
+    if content_type.startswith("text/event-stream"):
+        return Reading(request)
+    began = (await _body(reply, request.max_bytes))[:120].decode("utf-8", "replace")
+    raise InvalidResponse(
+        f"a stream was asked for, and {content_type or 'no content type'} came: {began!r}"
+    )
 
 
 async def _drain(reply: Reply) -> None:

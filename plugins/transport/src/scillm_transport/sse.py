@@ -8,8 +8,6 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, November
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from scillm import InvalidResponse
 
 _BOM = b"\xef\xbb\xbf"
@@ -30,45 +28,45 @@ class Frames:
         self._ends_with_cr = False
         self._is_first = True
 
-    def feed(self, block: bytes) -> Iterator[bytes]:
-        """Take the next block; yield the data of every event that it completes.
+    def feed(self, block: bytes) -> list[bytes]:
+        """Take the next block; return the data of every event that it completes.
 
         Raises:
             InvalidResponse: An event is longer than *max_bytes*.
         """
-        block = self._with_plain_line_ends(block)
+        if self._ends_with_cr or b"\r" in block:
+            block = self._with_plain_line_ends(block)
         head, newline, rest = block.rpartition(b"\n")
         self._waiting_bytes += len(rest if newline else block)
         if self._waiting_bytes > self._max_bytes:
             raise InvalidResponse(f"an event of the stream is longer than {self._max_bytes} bytes")
         if not newline:
             self._parts.append(block)
-            return
-        self._parts.append(head)
-        text = b"".join(self._parts)
-        self._parts = [rest]
-        yield from self._lines(text)
+            return []
+        if self._parts:
+            head = b"".join([*self._parts, head])
+        self._parts = [rest] if rest else []
+        return self._events(head)
 
-    def close(self) -> Iterator[bytes]:
-        """Yield the data of a last event that was not ended by a blank line."""
-        yield from self._lines(b"".join(self._parts))
-        if self._data:
-            yield b"\n".join(self._data)
+    def close(self) -> list[bytes]:
+        """Return the data of a last event that was not ended by a blank line."""
+        return self._events(b"".join(self._parts) + b"\n")
 
-    def _lines(self, text: bytes) -> Iterator[bytes]:
+    def _events(self, lines: bytes) -> list[bytes]:
         if self._is_first:
-            self._is_first, text = False, text.removeprefix(_BOM)
-        for line in text.split(b"\n"):
-            if not line:
-                if self._data:
-                    yield b"\n".join(self._data)
-                    self._data = []
-                    self._waiting_bytes = len(self._parts[0]) if self._parts else 0
-            elif line.startswith(b"data:"):
+            self._is_first, lines = False, lines.removeprefix(_BOM)
+        ended = []
+        for line in lines.split(b"\n"):
+            if line.startswith(b"data:"):
                 self._data.append(line[6:] if line[5:6] == b" " else line[5:])
                 self._waiting_bytes += len(line)
             elif line == b"data":
                 self._data.append(b"")
+            elif not line and self._data:
+                ended.append(b"\n".join(self._data))
+                self._data = []
+                self._waiting_bytes = len(self._parts[0]) if self._parts else 0
+        return ended
 
     def _with_plain_line_ends(self, block: bytes) -> bytes:
         r"""Turn ``\r\n`` and ``\r`` into ``\n``, also where the pair is cut between blocks."""
