@@ -79,6 +79,7 @@ _HOMES = {
     "settings": "Setting",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+_MODULES = {*_HOMES, "doors", "plugins"}
 __all__ = [*_HOME]  # noqa: PLE0604  # the names of the table above
 
 _exports.install()
@@ -90,6 +91,8 @@ def __getattr__(name: str) -> "Any":
         from importlib import import_module
 
         value = getattr(import_module(f"scillm.{home}"), name)
+    elif name in _MODULES:
+        raise AttributeError(name)  # of which an import makes sure before it loads a module
     else:
         value = _exports.load(name)
     globals()[name] = value

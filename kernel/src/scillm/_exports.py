@@ -70,11 +70,11 @@ def _withheld(entry: EntryPoint) -> str:
     """Return why the distribution that lends *entry* is blocked, or ``""``."""
     from scillm.settings import why_blocked
 
-    if entry.dist is None:
-        return ""
-    plugins = _entries("scillm.plugins")
-    mine = (e for e in plugins if e.dist and e.dist.name == entry.dist.name)
-    return next((why for e in mine if (why := why_blocked(e.name))), "")
+    for plugin in _entries("scillm.plugins"):
+        # The name of a distribution is slow to read: only what is blocked is worth it.
+        if (why := why_blocked(plugin.name)) and _dist(plugin) == _dist(entry):
+            return why
+    return ""
 
 
 def _missing(name: str) -> str:

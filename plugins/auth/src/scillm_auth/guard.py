@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from scillm import BadRequestError, Request, Secret
 
@@ -57,5 +58,6 @@ def _key(text: str) -> str | None:
     return None if _SCHEME.match(text) and not text.lower().startswith("export ") else text
 
 
+@lru_cache(maxsize=16)
 def _mistake(key: str) -> str | None:
     return next((said for pattern, said in _MISTAKES if pattern.match(key)), None)

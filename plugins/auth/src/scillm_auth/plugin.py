@@ -78,6 +78,7 @@ class Auth:
         self._styles: TTLCache[tuple[str, bytes], str] = TTLCache(
             MOST_REMEMBERED, REMEMBERED_S, timer=clock
         )
+        self._has_learnt = False
         self._lock = threading.Lock()
 
     @hookimpl(wrapper=True)
@@ -99,9 +100,7 @@ class Auth:
 
     def _learning(self, written: str, key: str, inner: Sender) -> Sender:
         async def send(request: Request) -> AsyncGenerator[Event, None]:
-            place = _place(request, key)
-            with self._lock:
-                style = self._styles.get(place, written)
+            style = self._known(request, key) or written
             is_hopeless = style == NONE
             style = written if is_hopeless else style
             is_begun = False
@@ -144,9 +143,18 @@ class Auth:
             self._remember(place, NONE)
             raise refused from None
 
+    def _known(self, request: Request, key: str) -> str | None:
+        """Return what was learnt of a host and key; before the first 401 that is nothing."""
+        if not self._has_learnt:
+            return None
+        with self._lock:
+            style: str | None = self._styles.get(_place(request, key))
+        return style
+
     def _remember(self, place: tuple[str, bytes], style: str) -> None:
         with self._lock:
             self._styles[place] = style
+            self._has_learnt = True
 
 
 def _key(call: Call, request: Request) -> tuple[str, str] | None:
@@ -155,10 +163,11 @@ def _key(call: Call, request: Request) -> tuple[str, str] | None:
     That is a header of the caller's own with something else in it than a key in one of the two
     styles, or both headers at once.
     """
-    if all(name in call.headers for name in _WRITTEN):
-        return None
-    if (value := call.headers.get("x-api-key")) is not None:
-        return X_API_KEY, _text(value)
+    if call.headers:
+        if all(name in call.headers for name in _WRITTEN):
+            return None
+        if (value := call.headers.get("x-api-key")) is not None:
+            return X_API_KEY, _text(value)
     text = _text(request.headers.get("authorization", ""))
     return (BEARER, text[7:]) if text[:7] == "Bearer " else None
 

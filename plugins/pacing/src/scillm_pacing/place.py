@@ -8,60 +8,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
 from pyrate_limiter import Rate, RateItem
 from pyrate_limiter.buckets import InMemoryBucket
 
+from scillm_pacing.limits import Limits
 from scillm_pacing.turnstile import Turnstile
 from scillm_redis_store import RedisStore
 
 MINUTE_S = 60.0
 SOON_S = 0.005
-
-
-@frozen
-class Limits:
-    """What is asked of the environment; None where nothing is.
-
-    Attributes:
-        per_second: Calls a second, evenly spaced.
-        per_minute: Calls in any minute.
-        tokens_per_minute: Tokens in any minute.
-        at_a_time: Calls under way.
-        cooldown_s: Seconds without a call after a 429.
-    """
-
-    per_second: float | None = None
-    per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    at_a_time: int | None = None
-    cooldown_s: float | None = None
-
-    def rates(self) -> list[Rate]:
-        """Return the limits on calls, as so many in so many milliseconds, the shortest first.
-
-        A turn is taken of all of them together, so a limit that the other implies is left out:
-        the bucket wants each to add something.
-        """
-        minute = Rate(max(1, int(self.per_minute)), 60_000) if self.per_minute else None
-        second = _even(self.per_second) if self.per_second else None
-        if minute is None or second is None:
-            return [rate for rate in (minute, second) if rate is not None]
-        short, long = sorted((second, minute), key=lambda rate: rate.interval)
-        if short.interval == long.interval:
-            return [min(short, long, key=lambda rate: rate.limit)]
-        if long.limit <= short.limit:
-            return [long]
-        if long.limit * short.interval > short.limit * long.interval:
-            return [short]
-        return [short, long]
-
-
-def _even(per_second: float) -> Rate:
-    """Return a rate that spaces calls evenly, as far as milliseconds can tell."""
-    if per_second <= 100:
-        return Rate(1, math.ceil(1000 / per_second))
-    return Rate(math.floor(per_second / 10), 100)
 
 
 class Place:

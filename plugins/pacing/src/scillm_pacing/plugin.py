@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from scillm import APIError, Failure, FailureKind, Request, Setting, Timeout, hookimpl
 from scillm.settings import boolean
-from scillm_pacing.place import Limits, Place
+from scillm_pacing.limits import Limits
 from scillm_redis_store import SETTINGS as REDIS_SETTINGS
 from scillm_redis_store import RedisStore
 
 if TYPE_CHECKING:
     from scillm import Event, Sender
+    from scillm_pacing.place import Place
 
 
 LONGEST_ASKED_S = 3600.0
@@ -166,6 +167,8 @@ class Pacing:
             place.correct(told - _estimated(request))
 
     def _place(self, request: Request) -> Place:
+        from scillm_pacing.place import Place  # with its library, for those who pace alone
+
         name = request.route.base_url or request.route.provider
         with self._lock:
             if name not in self._places:

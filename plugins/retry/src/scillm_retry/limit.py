@@ -24,19 +24,26 @@ class Limit:
 
     Args:
         deadline_s: Returns the time, as the loop's clock will show it; may be infinite.
+        loop: The running loop.
         is_patient: Whether to ask only after ``PATIENCE_S``.
     """
 
-    def __init__(self, deadline_s: Callable[[], float], *, is_patient: bool) -> None:
-        self._deadline_s, self._is_patient = deadline_s, is_patient
-        self._loop = asyncio.get_running_loop()
-        self._task: Any = None  # its methods differ from 3.10 to 3.11
-        self._timer: asyncio.TimerHandle | None = None
-        self._is_reached = self.has_cut = False
-        self.problem: Exception | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _is_reached = has_cut = False
+    problem: Exception | None = None
+
+    def __init__(
+        self,
+        deadline_s: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        is_patient: bool,
+    ) -> None:
+        self._deadline_s, self._loop, self._is_patient = deadline_s, loop, is_patient
 
     def __enter__(self) -> Limit:
-        self._task = asyncio.current_task()
+        task: Any = asyncio.current_task(self._loop)  # its methods differ from 3.10 to 3.11
+        self._task = task
         self._cancelling = self._task.cancelling() if hasattr(self._task, "cancelling") else 0
         if self._is_patient:
             self._timer = self._loop.call_later(PATIENCE_S, self._look)

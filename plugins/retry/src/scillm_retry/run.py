@@ -29,6 +29,15 @@ class Run:
         callbacks: Whom to tell.
     """
 
+    # Until a call has failed these stay the class's own: a call that does not pays for none.
+    _budget_s: float | None = None
+    _attempts, _slept_s = 1, 0.0
+    _last_retry_after_s: float | None = None
+    _has_answer = False
+    _pace: Pace | None = None
+    _last_said = ""
+    _why: str | None = None  # why the call was given up, if that was ours to decide
+
     def __init__(
         self,
         call: Call,
@@ -40,15 +49,11 @@ class Run:
     ) -> None:
         self._call, self._request, self._draw = call, request, draw
         self._policy, self.callbacks = policy, callbacks
-        self._clock = asyncio.get_running_loop().time
-        self._budget_s = None if policy is None else budget_s(call, request.timeouts)
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
+        if policy is not None:
+            self._budget_s = budget_s(call, request.timeouts)
         self._begun_s = self._attempt_begun_s = self._clock()
-        self._attempts, self._slept_s = 1, 0.0
-        self._last_retry_after_s: float | None = None
-        self._has_answer = False
-        self._pace: Pace | None = None
-        self._last_said = ""
-        self._why: str | None = None  # why the call was given up, if that was ours to decide
 
     async def first(self, events: AsyncGenerator[Event, None]) -> Event | None:
         """Return the first event of an attempt, None if it has none.
@@ -56,9 +61,10 @@ class Run:
         Raises:
             Timeout: The time of all attempts together is over.
         """
-        self._attempt_begun_s = self._clock()
+        if self._attempts > 1:
+            self._attempt_begun_s = self._clock()
         event = None
-        with Limit(self._deadline_s, is_patient=self._policy is None) as limit:
+        with Limit(self._deadline_s, self._loop, is_patient=self._policy is None) as limit:
             event = await anext(events, None)
         if limit.has_cut:
             raise limit.problem or self._cut()
