@@ -258,8 +258,10 @@ def _check(one: _Found) -> None:
                 f"plugin {one.name!r} has a function {name!r} without @hookimpl, so it is never "
                 "called: mark it with `@scillm.hookimpl`, or give it another name"
             )
+    kind_of = type(one.plugin)
     for name in dir(one.plugin):
-        if not name.startswith("__") and _implements(one.plugin, name):
+        is_computed = isinstance(getattr(kind_of, name, None), property)  # perhaps at a cost
+        if not (is_computed or name.startswith("_")) and _implements(one.plugin, name):
             _check_hook(one, name)
 
 

@@ -13,16 +13,18 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
-from cachetools import TTLCache
 
 from scillm import APIError, BadRequestError, FailureKind, Request, Secret, Setting, hookimpl
 from scillm.settings import boolean
 from scillm_auth.guard import check
 
 if TYPE_CHECKING:
+    from cachetools import TTLCache
+
     from scillm import Call, Event, Sender
 
 BEARER, X_API_KEY, RAW, NONE = "bearer", "x-api-key", "raw", "none"
@@ -75,11 +77,16 @@ class Auth:
     SETTINGS: tuple[Setting[Any], ...] = (STYLE, LEARN, SAFE_MODE, AUTO_AUTH)
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._styles: TTLCache[tuple[str, bytes], str] = TTLCache(
-            MOST_REMEMBERED, REMEMBERED_S, timer=clock
-        )
+        self._clock = clock
         self._has_learnt = False
         self._lock = threading.Lock()
+
+    @cached_property
+    def _styles(self) -> TTLCache[tuple[str, bytes], str]:
+        """What was learnt, by host and key."""
+        from cachetools import TTLCache  # only who is answered 401 pays for it
+
+        return TTLCache(MOST_REMEMBERED, REMEMBERED_S, timer=self._clock)
 
     @hookimpl(wrapper=True)
     def send(self, call: Call, request: Request) -> Generator[None, Sender | None, Sender | None]:

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from cachetools import TLRUCache
-
 from scillm_redis_store import RedisStore
 
 MOST_BYTES = 256 * 1024 * 1024
@@ -43,6 +41,8 @@ class Memory:
     def __init__(
         self, most_bytes: int = MOST_BYTES, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        from cachetools import TLRUCache  # only who keeps answers pays for it
+
         self.most_bytes = most_bytes
         self._kept: TLRUCache[str, tuple[str, float]] = TLRUCache(
             most_bytes,

@@ -1,6 +1,8 @@
-"""A second request when the first is late; the first success wins, the other is cancelled."""
+"""A second request when the first is late; the first success wins, the other is cancelled.
 
-from scillm_hedge.models import hedged_acompletion
+``plugin`` does it for one model, ``models`` for two.
+"""
+
 from scillm_hedge.plugin import Hedge
 
-__all__ = ["Hedge", "hedged_acompletion"]
+__all__ = ["Hedge"]

@@ -8,14 +8,15 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-from cachetools import LRUCache
 
 from scillm import BadRequestError, Request, Setting, hookimpl
 from scillm_hedge.attempt import Attempt, end
 
 if TYPE_CHECKING:
+    from cachetools import LRUCache
+
     from scillm import Call, Event, Sender
 
 FEWEST, MOST, ROUTES = 10, 200, 256
@@ -48,8 +49,14 @@ class Hedge:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: LRUCache[_Place, deque[float]] = LRUCache(ROUTES)
         self._lock = threading.Lock()
+
+    @cached_property
+    def _seen(self) -> LRUCache[_Place, deque[float]]:
+        """How long answers took, lately, by place."""
+        from cachetools import LRUCache  # only who hedges pays for it
+
+        return LRUCache(ROUTES)
 
     @hookimpl(wrapper=True)
     def send(self, call: Call) -> Generator[None, Sender | None, Sender | None]:

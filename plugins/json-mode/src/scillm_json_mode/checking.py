@@ -31,12 +31,10 @@ class Wish:
     Attributes:
         schema: The JSON Schema that it must fit, or None.
         kind: The attrs class that an instance is wanted of, or None.
-        is_checked: Whether anything is looked at.
     """
 
     schema: Mapping[str, Any] | None = None
     kind: type[Any] | None = None
-    is_checked: bool = False
 
 
 class Parsed(Response):

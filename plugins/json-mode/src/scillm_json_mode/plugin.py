@@ -10,13 +10,11 @@ from attrs import evolve
 
 from scillm import BadRequestError, Response, Setting, hookimpl
 from scillm.settings import boolean
-from scillm_json_mode.checking import Wish, checked
-from scillm_json_mode.schema_first import judged, mode_of, schema_first
-from scillm_json_mode.schemas import schema_of
 
 if TYPE_CHECKING:
     from scillm import Call, Request, Sender
     from scillm.answers import Answer
+    from scillm_json_mode.checking import Wish
 
 SANITIZE = Setting(
     name="JSON_SANITIZE",
@@ -52,6 +50,7 @@ MODE: Setting[str | None] = Setting(
     help="schema_first asks by json_schema and, if that does not give what fits it, once more for a"
     " JSON object; only an argument",
 )
+SCHEMA_FIRST = "schema_first"
 _JSON_TYPES = ("json_object", "json_schema")
 
 
@@ -69,7 +68,7 @@ class JsonMode:
         if request is None or request.body is None:
             return request
         if isinstance(asked, type):
-            return _asking(request, _format(schema_of(asked), asked.__name__))
+            return _asking(request, _format(*_named(asked)))
         if call.options and asked is None:
             schema = call.options.get("json_schema")
             if schema is not None:
@@ -82,9 +81,13 @@ class JsonMode:
     def send(self, call: Call) -> Generator[None, Sender | None, Sender | None]:
         """Wrap the Sender of a call that asks by a schema first."""
         inner = yield
-        if inner is None or not call.options or mode_of(call) is None:
+        if inner is None or not call.options or _mode(call) is None:
             return inner
-        return schema_first(call, inner, _wish(call), repairs_cut=_is_on(TRUNCATED, call))
+        from scillm_json_mode.checking import Wish
+        from scillm_json_mode.schema_first import schema_first  # only who asks so pays for it
+
+        wish = _wish(call) or Wish()
+        return schema_first(call, inner, wish, repairs_cut=_is_on(TRUNCATED, call))
 
     @hookimpl(wrapper=True)
     def post_process(self, call: Call) -> Generator[None, Answer, Answer]:
@@ -93,10 +96,25 @@ class JsonMode:
         if not call.options and "response_format" not in call.params:
             return answer
         wish = _wish(call)
-        if not wish.is_checked or not isinstance(answer, Response):
+        if wish is None or not isinstance(answer, Response):
             return answer
-        look = checked if mode_of(call) is None else judged
+        if _mode(call) is None:
+            from scillm_json_mode.checking import checked as look
+        else:
+            from scillm_json_mode.schema_first import judged as look
         return look(answer, wish, repairs_cut=_is_on(TRUNCATED, call))
+
+
+def _mode(call: Call) -> str | None:
+    """Return the call's ``response_mode``.
+
+    Raises:
+        BadRequestError: There is no such mode.
+    """
+    mode: str | None = call.options.get("response_mode")
+    if mode not in (None, SCHEMA_FIRST):
+        raise BadRequestError(f"response_mode={mode!r} is unknown: there is {SCHEMA_FIRST!r}")
+    return mode
 
 
 def _is_on(setting: Setting[bool], call: Call) -> bool:
@@ -118,6 +136,8 @@ def _format(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _named(schema: Any) -> tuple[Mapping[str, Any], str]:
     if isinstance(schema, type):
+        from scillm_json_mode.schemas import schema_of  # the same
+
         return schema_of(schema), schema.__name__
     if not isinstance(schema, Mapping):
         raise BadRequestError(f"json_schema={schema!r:.80} is neither a mapping nor an attrs class")
@@ -125,18 +145,21 @@ def _named(schema: Any) -> tuple[Mapping[str, Any], str]:
     return schema, title or "answer"
 
 
-def _wish(call: Call) -> Wish:
+def _wish(call: Call) -> Wish | None:
+    """Return what a call wants its answer to be; None where nobody is to look at it."""
     asked = call.params.get("response_format")
     given = call.options.get("json_schema")
-    for kind in (asked, given):
-        if isinstance(kind, type):
-            return Wish(schema_of(kind), kind, is_checked=True)
-    if isinstance(given, Mapping):
-        return Wish(given, is_checked=True)
-    asked = asked if isinstance(asked, Mapping) else {}
-    is_mime = call.options.get("response_mime_type") == "application/json"
-    named = asked.get("json_schema")
-    is_looked_at = _is_on(SANITIZE, call) or mode_of(call) is not None
-    if not (is_mime or asked.get("type") in _JSON_TYPES) or not is_looked_at:
-        return Wish()
-    return Wish(named.get("schema") if isinstance(named, Mapping) else None, is_checked=True)
+    kind = next((each for each in (asked, given) if isinstance(each, type)), None)
+    schema = given if isinstance(given, Mapping) else None
+    if kind is None and schema is None:
+        asked = asked if isinstance(asked, Mapping) else {}
+        is_mime = call.options.get("response_mime_type") == "application/json"
+        if not (is_mime or asked.get("type") in _JSON_TYPES):
+            return None
+        if not _is_on(SANITIZE, call) and _mode(call) is None:
+            return None
+        named = asked.get("json_schema")
+        schema = named.get("schema") if isinstance(named, Mapping) else None
+    from scillm_json_mode.checking import Wish  # only who asks for JSON pays for it
+
+    return Wish(_named(kind)[0], kind) if kind is not None else Wish(schema)

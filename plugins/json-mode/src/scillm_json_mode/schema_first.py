@@ -15,21 +15,8 @@ from scillm_json_mode.checking import InvalidJSON, Parsed, Wish, checked
 if TYPE_CHECKING:
     from scillm import Call, Event, Request, Sender
 
-SCHEMA_FIRST = "schema_first"
 _REFUSED = frozenset({FailureKind.BAD_REQUEST, FailureKind.UNPROCESSABLE})
 _ASK = "Answer with one JSON object, and nothing else, that fits this JSON Schema: "
-
-
-def mode_of(call: Call) -> str | None:
-    """Return the call's ``response_mode``.
-
-    Raises:
-        BadRequestError: There is no such mode.
-    """
-    mode: str | None = call.options.get("response_mode")
-    if mode not in (None, SCHEMA_FIRST):
-        raise BadRequestError(f"response_mode={mode!r} is unknown: there is {SCHEMA_FIRST!r}")
-    return mode
 
 
 def schema_first(call: Call, inner: Sender, wish: Wish, *, repairs_cut: bool) -> Sender:
@@ -42,8 +29,8 @@ def schema_first(call: Call, inner: Sender, wish: Wish, *, repairs_cut: bool) ->
     """
     if wish.schema is None:
         raise BadRequestError(
-            f"response_mode={SCHEMA_FIRST!r} needs a schema: give json_schema=..., a JSON Schema "
-            "or an attrs class"
+            "response_mode='schema_first' needs a schema: give json_schema=..., a JSON Schema or "
+            "an attrs class"
         )
 
     async def send(request: Request) -> AsyncGenerator[Event, None]:

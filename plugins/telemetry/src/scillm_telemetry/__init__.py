@@ -5,7 +5,22 @@ Read ``plugin`` first. ``record`` is what is known of one call; ``spans``, ``met
 names of OpenTelemetry stand in ``semconv``.
 """
 
-from scillm_telemetry.lines import JsonFormatter
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from scillm_telemetry.plugin import Telemetry
 
+if TYPE_CHECKING:
+    from scillm_telemetry.lines import JsonFormatter
+
 __all__ = ["JsonFormatter", "Telemetry"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the formatter when it is first asked for."""
+    if name != "JsonFormatter":
+        raise AttributeError(f"module 'scillm_telemetry' has no attribute {name!r}")
+    from scillm_telemetry.lines import JsonFormatter
+
+    return JsonFormatter
