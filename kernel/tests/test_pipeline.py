@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from attrs import evolve
 
 import scillm
 from scillm import (
     APIConnectionError,
+    APIError,
     AuthenticationError,
     BadRequestError,
     Failure,
@@ -185,6 +187,8 @@ def test_what_a_sender_raises_gets_a_name(echoing, raised, error, text):
         ({"Retry-After-Ms": "50"}, 0.05),
         ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
         ({"retry-after": "soon"}, None),
+        ({"retry-after-ms": "inf"}, None),
+        ({"retry-after-ms": "nan"}, None),
         ({}, None),
     ],
 )
@@ -549,3 +553,29 @@ def test_a_plugin_that_fails_to_close_does_not_keep_the_others_open():
     with pytest.raises(OSError, match="stuck"):
         kernel.close()
     assert closed == ["a", "b", "c"]
+
+
+def test_a_key_in_the_query_of_an_address_shows_in_no_message(echoing):
+    """Some hosts want it there."""
+
+    class Queried(type(echoing())):
+        @hookimpl
+        def prepare_request(self, call, route):
+            return evolve(super().prepare_request(call, route), url="echo:?api-key=sk-in-address")
+
+        @hookimpl
+        def send(self):
+            return self._send
+
+    with pytest.raises(APIError, match=r"status 429 from echo:\?\*\*\*") as info:
+        Kernel.of(Queried(error=StatusError(429))).completion("echo/m", ASK)
+    assert "sk-in-address" not in repr(vars(info.value))
+
+
+def test_the_cost_is_there_to_be_read_whether_or_not_anybody_told_it(echoing):
+    """None is not known, and no field of its own."""
+    with Kernel.of(echoing()) as kernel:
+        answer = kernel.completion("echo/m", ASK)
+    assert answer.cost is None
+    assert "cost" not in answer.model_dump()
+    assert answer.evolve(cost=0.5).cost == 0.5

@@ -13,7 +13,7 @@ from scillm.errors import APIError, PluginError, StatusError, error_for
 from scillm.failures import Failure, FailureKind
 from scillm.folding import no_event
 from scillm.hookspecs import hookimpl
-from scillm.secrets import redact
+from scillm.secrets import Secret, redact
 
 if TYPE_CHECKING:
     from scillm.answers import Event
@@ -115,7 +115,8 @@ def _rule_broken(source: Any, event: Any) -> PluginError | None:
 
 def _told(hook: Any, call: Call, request: Request, error: Exception) -> APIError:
     failure: Failure = hook.classify_error(call=call, request=request, error=error)
-    known = (call.api_key, *call.headers.values(), *request.headers.values())
+    query = Secret(request.url.partition("?")[2])  # where some hosts want a key
+    known = (call.api_key, query, *call.headers.values(), *request.headers.values())
     request_id = failure.request_id and redact(failure.request_id, known)
     detail = redact(failure.detail, known)[:500]
     failure = evolve(failure, detail=detail, request_id=request_id)
@@ -170,10 +171,11 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """
     try:
         if (ms := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(ms) / 1000)
-        if (text := headers.get("retry-after")) is None:
+            seconds = float(ms) / 1000
+        elif (text := headers.get("retry-after")) is None:
             return None
-        seconds = float(text) if text.strip()[:1].isdigit() else _until(text)
+        else:
+            seconds = float(text) if text.strip()[:1].isdigit() else _until(text)
         return max(0.0, seconds) if seconds < _LONGEST_WAIT_S else None
     except ValueError:
         return None

@@ -373,6 +373,12 @@ class Answer(View):
         return True
 
     @property
+    def cost(self) -> float | None:
+        """What it cost in USD, if a plugin or the provider says so."""
+        cost: float | None = self._raw.get("cost")
+        return cost
+
+    @property
     def additional_kwargs(self) -> Mapping[str, Any]:
         """What plugins noted on this answer, by plugin name."""
         notes: Mapping[str, Any] = self._raw.get(NOTES) or {}
