@@ -1,0 +1,24 @@
+"""Long unattended runs: every item back, durable, resumable.
+
+Read ``run`` first. ``store`` keeps what is finished, ``work`` answers one item, ``engines`` says who
+does it, ``sources`` and ``lines`` where items come from.
+"""
+
+from scillm_batch.api import run_batch
+from scillm_batch.engines import Engine, hookimpl
+from scillm_batch.items import BatchError, Item
+from scillm_batch.rows import Row
+from scillm_batch.run import BatchRun, Summary
+from scillm_batch.work import Job
+
+__all__ = [
+    "BatchError",
+    "BatchRun",
+    "Engine",
+    "Item",
+    "Job",
+    "Row",
+    "Summary",
+    "hookimpl",
+    "run_batch",
+]

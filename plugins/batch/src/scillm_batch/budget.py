@@ -1,0 +1,73 @@
+"""What a run may spend; at the end of it, it stops cleanly and can be resumed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from attrs import frozen
+
+from scillm_batch.rows import Row
+
+
+@frozen(kw_only=True)
+class Limits:
+    """What a run may spend; None is no limit.
+
+    Attributes:
+        max_requests: Requests, each attempt counted.
+        max_tokens: Tokens of prompts and answers, as providers count them.
+        max_cost: USD, where the cost of answers is known.
+        max_wall_time_s: Seconds.
+    """
+
+    max_requests: int | None = None
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    max_wall_time_s: float | None = None
+
+
+class Budget:
+    """What a run has spent of its limits.
+
+    What is under way is counted as the average of what came before, so that a limit is
+    passed by little if at all.
+
+    Args:
+        limits: What it may spend.
+        clock: Tells seconds that never go back.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits, self._clock = limits, clock
+        self._begun_s = clock()
+        self.requests = self.tokens = self.under_way = self._rows = 0
+        self.cost: float | None = None
+
+    def begun(self, items: int = 1) -> None:
+        """Take note of items that are handed out."""
+        self.under_way += items
+
+    def ended(self, row: Row) -> None:
+        """Take note of a row."""
+        self.under_way -= 1
+        self._rows += 1
+        self.requests += row.attempts
+        self.tokens += int((row.usage or {}).get("total_tokens") or 0)
+        if row.cost is not None:
+            self.cost = (self.cost or 0.0) + row.cost
+
+    def exhausted(self) -> str:
+        """Return which limit is reached, ``""`` if none is."""
+        limits = self._limits
+        spent_s = self._clock() - self._begun_s
+        pairs = (
+            ("max_requests", limits.max_requests, self.requests + self.under_way),
+            ("max_tokens", limits.max_tokens, self._expected(self.tokens)),
+            ("max_cost", limits.max_cost, self._expected(self.cost or 0.0)),
+            ("max_wall_time_s", limits.max_wall_time_s, spent_s),
+        )
+        return next((n for n, limit, spent in pairs if limit is not None and spent >= limit), "")
+
+    def _expected(self, spent: float) -> float:
+        return spent + (spent / self._rows * self.under_way if self._rows else 0)

@@ -1,0 +1,211 @@
+"""A fast index of the output, in SQLite: what was begun, where each line stands, what it sums to."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from scillm_batch.rows import Known
+
+_AT_A_TIME = 500
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS items (
+  item_id TEXT PRIMARY KEY, position INTEGER, line INTEGER, hash TEXT, run INTEGER,
+  start INTEGER, length INTEGER, crc INTEGER, is_ok INTEGER, error TEXT, is_retryable INTEGER,
+  tokens INTEGER, cost REAL, served_by TEXT
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_start ON items (start) WHERE start IS NOT NULL;
+"""
+_BEGIN = """
+INSERT INTO items (item_id, position, line, hash, run) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (item_id) DO UPDATE SET
+  position = excluded.position, line = excluded.line, run = excluded.run,
+  hash = CASE WHEN start IS NULL THEN excluded.hash ELSE hash END
+"""
+_FINISH = """
+INSERT INTO items VALUES (:item_id, :position, 0, :hash, :run, :start, :length, :crc, :is_ok,
+  :error, :is_retryable, :tokens, :cost, :served_by)
+ON CONFLICT (item_id) DO UPDATE SET
+  hash = :hash, start = :start, length = :length, crc = :crc, is_ok = :is_ok, error = :error,
+  is_retryable = :is_retryable, tokens = :tokens, cost = :cost, served_by = :served_by
+"""
+
+
+@frozen
+class Begun:
+    """What is known of an item.
+
+    Attributes:
+        position: Its place in the input.
+        line: Its line there.
+        request_hash: Digest of what was asked.
+        run: The run that last saw it in its input.
+        is_written: Whether the output has its line.
+    """
+
+    position: int
+    line: int
+    request_hash: str
+    run: int
+    is_written: bool
+
+
+@frozen
+class Place:
+    """Where a line stands.
+
+    Attributes:
+        start: Its first byte.
+        length: Its length in bytes.
+        crc: Its CRC-32.
+    """
+
+    start: int
+    length: int
+    crc: int
+
+
+class Journal:
+    """The index of one output. Blocking, for one thread at a time.
+
+    Args:
+        path: The SQLite file; None keeps it in memory.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        where = ":memory:" if path is None else str(path)
+        self._db = sqlite3.connect(where, check_same_thread=False, timeout=10.0)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")  # the output is the truth
+            self._db.executescript(_SCHEMA)
+        except sqlite3.DatabaseError:
+            self._db.close()
+            raise
+
+    def meta(self, name: str) -> str | None:
+        """Return a note, or None."""
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def note(self, name: str, value: str) -> None:
+        """Write a note."""
+        with self._db:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def known(self, ids: Iterable[str]) -> dict[str, Begun]:
+        """Return what is known of these items."""
+        wanted, found = list(ids), {}
+        for first in range(0, len(wanted), _AT_A_TIME):
+            some = wanted[first : first + _AT_A_TIME]
+            rows = self._db.execute(
+                "SELECT item_id, position, line, hash, run, start IS NOT NULL FROM items "  # noqa: S608  # question marks alone
+                f"WHERE item_id IN ({', '.join('?' * len(some))})",
+                some,
+            )
+            found.update((row[0], Begun(*row[1:5], bool(row[5]))) for row in rows)
+        return found
+
+    def begin(self, items: Iterable[tuple[str, int, int, str, int]]) -> None:
+        """Take note of items of the input: id, position, line, hash, run."""
+        with self._db:
+            self._db.executemany(_BEGIN, items)
+
+    def finish(self, lines: Iterable[tuple[Known, Place]], run: int) -> None:
+        """Take note of lines that are written."""
+        with self._db:
+            self._db.executemany(_FINISH, (_values(known, place, run) for known, place in lines))
+
+    def places(self, order: str = "start", where: str = "1") -> Iterator[tuple[str, Place]]:
+        """Yield the item and the place of each line, in the order of a column.
+
+        Args:
+            order: ``"start"`` or ``"position"``.
+            where: A condition of ours, in SQL.
+        """
+        rows = self._db.execute(
+            f"SELECT item_id, start, length, crc FROM items WHERE start IS NOT NULL AND ({where}) "  # noqa: S608  # our own words
+            f"ORDER BY {order}, start"
+        )
+        with closing(rows):
+            yield from ((row[0], Place(*row[1:])) for row in rows)
+
+    def moved(self, starts: Iterable[tuple[int, str]]) -> None:
+        """Take note that lines stand elsewhere now: start, id."""
+        with self._db:
+            self._db.executemany("UPDATE items SET start = ? WHERE item_id = ?", starts)
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Take note that the lines of some items are gone."""
+        with self._db:
+            self._db.executemany(
+                "UPDATE items SET start = NULL, length = NULL, crc = NULL WHERE item_id = ?",
+                ((each,) for each in ids),
+            )
+
+    def clear(self) -> None:
+        """Forget every item."""
+        with self._db:
+            self._db.execute("DELETE FROM items")
+
+    def counts(self) -> dict[str, Any]:
+        """Return sums over the lines.
+
+        Returns:
+            ``done``, ``ok``, ``failed``, ``retryable``, ``begun`` (without a line), ``tokens``,
+            ``cost`` (None if nobody told), ``errors`` and ``served_by`` (name to number).
+        """
+        one = self._db.execute(
+            "SELECT COUNT(start), COALESCE(SUM(is_ok AND start IS NOT NULL), 0), "
+            "COALESCE(SUM(is_retryable AND start IS NOT NULL), 0), COUNT(*) - COUNT(start), "
+            "COALESCE(SUM(CASE WHEN start IS NOT NULL THEN tokens END), 0), "
+            "SUM(CASE WHEN start IS NOT NULL THEN cost END) FROM items"
+        ).fetchone()
+        done, ok, retryable, begun, tokens, cost = one
+        return {
+            "done": done,
+            "ok": ok,
+            "failed": done - ok,
+            "retryable": retryable,
+            "begun": begun,
+            "tokens": tokens,
+            "cost": cost,
+            "errors": self._numbers("error"),
+            "served_by": self._numbers("served_by"),
+        }
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _numbers(self, column: str) -> dict[str, int]:
+        return dict(
+            self._db.execute(
+                f"SELECT {column}, COUNT(*) FROM items WHERE start IS NOT NULL "  # noqa: S608  # our own words
+                f"AND {column} != '' GROUP BY {column} ORDER BY 2 DESC"
+            ).fetchall()
+        )
+
+
+def _values(known: Known, place: Place, run: int) -> dict[str, Any]:
+    return {
+        "item_id": known.item_id,
+        "position": known.index,
+        "hash": known.request_hash,
+        "run": run,
+        "start": place.start,
+        "length": place.length,
+        "crc": place.crc,
+        "is_ok": known.is_ok,
+        "error": known.error_type,
+        "is_retryable": known.is_retryable,
+        "tokens": known.tokens,
+        "cost": known.cost,
+        "served_by": known.served_by,
+    }

@@ -1,0 +1,94 @@
+"""What is known of an output without running anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scillm_batch.items import BatchError
+from scillm_batch.journal import Journal, Place
+from scillm_batch.progress import duration, reasons
+from scillm_batch.rows import Known
+from scillm_batch.run import PROGRESS_NOTE
+from scillm_batch.store import journal_of
+
+SETTINGS_NOTE = "settings"
+
+
+def status(path: Path) -> dict[str, Any]:
+    """Return what is known of an output, also while a run is writing it.
+
+    Returns:
+        ``done``, ``ok``, ``failed``, ``retryable``, ``begun``, ``errors``, ``served_by``, ``tokens``,
+        ``cost``, and of a run that is or was under way ``total``, ``rate``, ``eta_s``.
+
+    Raises:
+        BatchError: There is no such output.
+    """
+    if not path.is_file():
+        raise BatchError(f"there is no output {path}")
+    where = journal_of(path)
+    if not where.is_file():
+        return _read(path)
+    journal = Journal(where)
+    try:
+        progress = json.loads(journal.meta(PROGRESS_NOTE) or "{}")
+        counts = journal.counts()
+    finally:
+        journal.close()
+    total = progress.get("total")
+    left = None if total is None else max(0, total - counts["done"])
+    rate = progress.get("rate")
+    return {
+        **counts,
+        "total": total,
+        "rate": rate,
+        "eta_s": left / rate if left and rate else None,
+    }
+
+
+def note(path: Path, name: str) -> str | None:
+    """Return what a run noted in the journal of its output, or None."""
+    where = journal_of(path)
+    if not where.is_file():
+        return None
+    journal = Journal(where)
+    try:
+        return journal.meta(name)
+    finally:
+        journal.close()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Sum up the lines themselves, where the journal is gone."""
+    journal = Journal(None)
+    with path.open("rb") as file:
+        at = 0
+        for text in file:
+            known = Known.of_line(text) if text.endswith(b"\n") else None
+            if known is not None:
+                journal.finish([(known, Place(at, len(text), 0))], 0)
+            at += len(text)
+    counts = journal.counts()
+    journal.close()
+    return {**counts, "total": None, "rate": None, "eta_s": None}
+
+
+def told(found: Mapping[str, Any]) -> str:
+    """Return a status in lines."""
+    total = found.get("total")
+    of = f" of {total}" if total else ""
+    lines = [f"done     {found['done']}{of}: {found['ok']} answered, {found['failed']} failed"]
+    if found["errors"]:
+        lines.append(f"failed   {reasons(found['errors'])}; {found['retryable']} may succeed later")
+    if found["begun"]:
+        lines.append(f"open     {found['begun']} were begun and have no line")
+    if found.get("rate"):
+        eta = f", {duration(found['eta_s'])} left" if found.get("eta_s") else ""
+        lines.append(f"rate     {found['rate']:.1f}/s{eta}")
+    cost = "unknown" if found["cost"] is None else f"${found['cost']:.4f}"
+    lines.append(f"spent    {found['tokens']} tokens, cost {cost}")
+    lines += [f"served   {count} by {name}" for name, count in found["served_by"].items()]
+    return "\n".join(lines)

@@ -1,0 +1,302 @@
+"""What of a run is finished, and is never lost: the output and its journal, kept in step.
+
+The output is the truth, and is written first. After a crash the journal may be behind: the
+lines that it does not know are read. If it does not fit the output, it is made anew from it.
+
+Everything here blocks, and is for one thread at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from attrs import frozen
+from filelock import FileLock
+from filelock import Timeout as LockTaken
+
+from scillm_batch.items import Arguments, BadLine, BatchError, Entry, Item, request_hash
+from scillm_batch.journal import Journal, Place
+from scillm_batch.output import Output, append_aside
+from scillm_batch.rows import Format, Known, Row
+
+Changed: TypeAlias = Literal["error", "rerun", "keep"]
+LOG = logging.getLogger("scillm.batch")
+FAILED, RETRYABLE = "NOT is_ok", "is_retryable"
+_AT_A_TIME = 1000
+
+
+@frozen(kw_only=True)
+class Admitted:
+    """What became of some entries of the input.
+
+    Attributes:
+        items: Those that are to be asked, with the digest of each.
+        bad: Those that cannot be and have no row yet.
+        done: How many have theirs.
+    """
+
+    items: list[tuple[Item, str]]
+    bad: list[BadLine]
+    done: int
+
+
+class Store:
+    """The finished part of a run. A context, which gives the files back.
+
+    Attributes:
+        run: How many runs this output has seen, this one included.
+
+    Args:
+        path: The output; None keeps nothing on disk.
+        form: Shape of its lines.
+        on_changed: What becomes of a finished item that asks something else now: an
+            ``"error"``, ``"rerun"``, which takes the old line out, or ``"keep"``.
+
+    Raises:
+        BatchError: Another run has the output, or it cannot be opened.
+    """
+
+    def __init__(
+        self, path: Path | None, form: Format = "scillm", on_changed: Changed = "error"
+    ) -> None:
+        self.path, self.form, self._on_changed = path, form, on_changed
+        self._lock = None if path is None else _locked(path)
+        self._output: Output | None = None
+        try:
+            self._journal = Journal(None) if path is None else _journal(path)
+            if path is not None:
+                self._output = Output(path)
+                self._recover(self._output)
+            self.run = 1 + int(self._journal.meta("run") or 0)
+            self._journal.note("run", str(self.run))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is written."""
+        return self._output is None or self._output.end == 0
+
+    def admit(self, entries: Sequence[Entry], asked: Callable[[Item], Arguments]) -> Admitted:
+        """Say which of some entries are to be asked, and take note that they are begun.
+
+        Args:
+            entries: The next entries of the input.
+            asked: What an item asks, defaults included.
+
+        Raises:
+            BatchError: A finished item asks something else now.
+        """
+        known = self._journal.known(entry.id for entry in entries)
+        here: dict[str, Item] = {}
+        wanted: list[tuple[Item, str]] = []
+        bad: list[BadLine] = []
+        changed: list[str] = []
+        digests = {}
+        for entry in entries:
+            if isinstance(entry, BadLine):
+                bad.append(entry)
+                continue
+            old = known.get(entry.id)
+            if entry.id in here or (old is not None and old.run == self.run):
+                first = here.get(entry.id) or Item(
+                    id=entry.id, index=old.position, line=old.line, arguments={}
+                )
+                bad.append(_twice(entry, first))
+                continue
+            here[entry.id] = entry
+            digest = digests[entry.id] = request_hash(asked(entry), entry.operation)
+            if old is None or not old.is_written:
+                wanted.append((entry, digest))
+            elif old.request_hash not in (digest, "") and self._is_to_rerun(entry):
+                changed.append(entry.id)
+                wanted.append((entry, digest))
+        if changed:
+            self._drop(changed)
+        self._journal.begin(
+            (item.id, item.index, item.line, digests[item.id], self.run) for item in here.values()
+        )
+        known = self._journal.known(entry.id for entry in bad)
+        fresh = [entry for entry in bad if entry.id not in known or not known[entry.id].is_written]
+        return Admitted(items=wanted, bad=fresh, done=len(entries) - len(wanted) - len(fresh))
+
+    def commit(self, rows: Sequence[Row]) -> None:
+        """Write the lines of some rows; when this returns they are on the disk.
+
+        Raises:
+            BatchError: They could not be written; what was before is as it was.
+        """
+        lines = [row.encode(self.form) for row in rows]
+        start = 0 if self._output is None else self._output.end
+        if self._output is not None:
+            self._output.append(b"".join(lines))
+        self._journal.finish(zip(map(Known.of_row, rows), _placed(lines, start)), self.run)  # noqa: B905  # one line for each row
+
+    def in_order(self) -> None:
+        """Put the lines into the order of the input."""
+        if self._output is not None:
+            self._rearrange(self._output, self._journal.places("position"))
+
+    def take_out(self, condition: str) -> int:
+        """Take out the lines for which a condition of SQL holds; they are kept in another file.
+
+        Returns:
+            How many.
+        """
+        ids = [item_id for item_id, _ in self._journal.places(where=condition)]
+        self._drop(ids)
+        return len(ids)
+
+    def counts(self) -> dict[str, Any]:
+        """Return sums, as ``Journal.counts``."""
+        return self._journal.counts()
+
+    def note(self, name: str, value: str) -> None:
+        """Write a note that stays with the output."""
+        self._journal.note(name, value)
+
+    def noted(self, name: str) -> str | None:
+        """Return such a note, or None."""
+        return self._journal.meta(name)
+
+    def close(self) -> None:
+        """Give back the files and the lock."""
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+        if hasattr(self, "_journal"):
+            self._journal.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _is_to_rerun(self, item: Item) -> bool:
+        if self._on_changed == "error":
+            where = f" (line {item.line})" if item.line else ""
+            raise BatchError(
+                f"item {item.id!r}{where} was answered before, and asks something else now: the "
+                "input, the model or the schema has changed. Take another output, or say "
+                "--changed rerun to ask it again, or --changed keep to leave it"
+            )
+        return self._on_changed == "rerun"
+
+    def _drop(self, ids: Sequence[str]) -> None:
+        if self._output is None or not ids:
+            return
+        output, gone = self._output, set(ids)
+        lines = (output.read(p.start, p.length) for i, p in self._journal.places() if i in gone)
+        append_aside(output.path.with_name(output.path.name + ".superseded"), lines)
+        kept = [(i, p) for i, p in self._journal.places() if i not in gone]
+        self._rearrange(output, kept)
+        self._journal.forget(ids)
+
+    def _rearrange(self, output: Output, kept: Iterable[tuple[str, Place]]) -> None:
+        """Write the output anew, then tell the journal: after a crash between, it is made anew."""
+        starts: list[tuple[int, str]] = []
+        at = 0
+
+        def places() -> Iterator[tuple[int, int]]:
+            nonlocal at
+            for item_id, place in kept:
+                starts.append((at, item_id))
+                at += place.length
+                yield place.start, place.length
+
+        output.rewrite(places())
+        self._journal.moved(starts)
+
+    def _recover(self, output: Output) -> None:
+        """Bring the journal to what the output says."""
+        if output.cut_bytes:
+            LOG.warning(
+                "%s ended in half a line of %d bytes, which a crash left: it is cut off, and its "
+                "item is asked again",
+                output.path,
+                output.cut_bytes,
+            )
+        at = self._verified(output)
+        if at is None:
+            LOG.warning("the journal of %s does not fit it, and is made anew from it", output.path)
+            self._journal.clear()
+            at = 0
+        batch: list[tuple[Known, Place]] = []
+        for start, line in output.lines(at):
+            known = Known.of_line(line)
+            if known is None:
+                raise BatchError(
+                    f"{output.path} has a line that is no row of a run, at byte {start}: "
+                    f"{line[:80]!r}; name another output, or take that line out"
+                )
+            batch.append((known, Place(start, len(line), zlib.crc32(line))))
+            if len(batch) >= _AT_A_TIME:
+                self._journal.finish(batch, 0)
+                batch = []
+        self._journal.finish(batch, 0)
+
+    def _verified(self, output: Output) -> int | None:
+        """Return where the lines end that the journal knows; None if they are not those lines."""
+        at = 0
+        lines = output.lines()
+        for _, place in self._journal.places():
+            start, line = next(lines, (-1, b""))
+            if (start, len(line)) != (place.start, place.length) or zlib.crc32(line) != place.crc:
+                return None
+            at = start + len(line)
+        return at
+
+
+def _twice(entry: Item, first: Item) -> BadLine:
+    where = f"line {first.line}" if first.line else f"item {first.index}"
+    why = f"its item_id {entry.id!r} is that of {where} too"
+    return BadLine(index=entry.index, line=entry.line, why=why)
+
+
+def _placed(lines: Sequence[bytes], start: int) -> Iterator[Place]:
+    for line in lines:
+        yield Place(start, len(line), zlib.crc32(line))
+        start += len(line)
+
+
+def _locked(path: Path) -> FileLock:
+    """Take the output for this run.
+
+    Raises:
+        BatchError: Another run has it.
+    """
+    lock = FileLock(path.with_name(path.name + ".lock"), thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except LockTaken:
+        raise BatchError(
+            f"another run is writing {path}: wait for it to end, or name another output"
+        ) from None
+    except OSError as error:
+        raise BatchError(f"the output {path} cannot be written: {error.strerror}") from None
+    return lock
+
+
+def journal_of(path: Path) -> Path:
+    """Return where the journal of an output is."""
+    return path.with_name(path.name + ".journal")
+
+
+def _journal(path: Path) -> Journal:
+    where = journal_of(path)
+    try:
+        return Journal(where)
+    except sqlite3.DatabaseError as error:
+        LOG.warning("the journal %s cannot be read (%s), and is made anew", where, error)
+        for each in (where, Path(f"{where}-wal"), Path(f"{where}-shm")):
+            each.unlink(missing_ok=True)
+        return Journal(where)
