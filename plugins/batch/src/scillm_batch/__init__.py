@@ -1,7 +1,7 @@
 """Long unattended runs: every item back, durable, resumable.
 
-Read ``run`` first. ``store`` keeps what is finished, ``work`` answers one item, ``engines`` says who
-does it, ``sources`` and ``lines`` where items come from.
+Read ``run`` first. ``store`` keeps what is finished, ``work`` answers one item, ``engines`` says
+who does it, ``sources`` and ``lines`` where items come from.
 """
 
 from scillm_batch.api import run_batch

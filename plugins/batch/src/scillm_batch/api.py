@@ -8,6 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from attrs import frozen
+
 from scillm_batch.budget import Limits
 from scillm_batch.engines import Engine, engine_for
 from scillm_batch.items import BatchError, Entry, Item
@@ -63,8 +65,8 @@ def run_batch(  # noqa: PLR0913  # the arguments of a user, by name
 
     Args:
         requests: A path of JSONL (``{"item_id", "messages", ...}``, or lines of OpenAI's Batch
-            API), CSV, TSV or Parquet; ``"-"`` for standard input; or an iterable, sync or async,
-            of mappings or ``Item`` values. Read as needed.
+            API), CSV, TSV or Parquet; ``"-"`` for standard input; or an iterable, sync or
+            async, of mappings or ``Item`` values. Read as needed.
         out: The output, JSONL, a line for each item; None writes none.
         model: Whom every item asks; None leaves it to the items.
         concurrency: The most calls under way.
@@ -77,8 +79,8 @@ def run_batch(  # noqa: PLR0913  # the arguments of a user, by name
         router: A ``Router``, or a mapping of its arguments.
         prompt: Template of the user's message, for records without messages: ``{column}``.
         system: Template of a message before it.
-        id_column: The column that names an item; else ``item_id``, ``custom_id`` or ``id``, else its
-            place.
+        id_column: The column that names an item; else ``item_id``, ``custom_id`` or ``id``, else
+            its place.
         resume: Whether to go on with an output that has lines.
         overwrite: Whether to begin such an output anew.
         retry: ``"failed"`` or ``"retryable"``: lines of items that failed are taken out first.
@@ -86,8 +88,11 @@ def run_batch(  # noqa: PLR0913  # the arguments of a user, by name
             ``"rerun"`` or ``"keep"``.
         output_format: ``"scillm"``, or ``"openai"`` for lines of OpenAI's Batch API.
         is_ordered: Whether a complete output is put into the order of the input.
-        max_requests, max_tokens, max_cost, max_wall_time_s: What may be spent: requests, tokens,
-            USD, seconds. At the end of it the run stops, and can be resumed.
+        max_requests: Requests after which the run stops, each attempt counted. A run that
+            stopped at a limit can be resumed.
+        max_tokens: Tokens after which it stops.
+        max_cost: USD at which it stops, where the cost of answers is known.
+        max_wall_time_s: Seconds after which it stops.
         engine: Who makes the calls: ``"local"``, the name of a plugin's, or an engine.
         engine_options: What that is told.
         notes: Texts to keep in the journal, by name.
@@ -120,9 +125,8 @@ def run_batch(  # noqa: PLR0913  # the arguments of a user, by name
         read=partial(_entries, requests, reading),
         job=job,
         engine=engine_for(engine, engine_options or {}),
-        open_store=partial(
-            _opened,
-            None if out is None else Path(out),
+        open_store=_Opening(
+            path=None if out is None else Path(out),
             form=output_format,
             on_changed=on_changed,
             is_resumed=resume or retry is not None,
@@ -158,33 +162,39 @@ async def _of_async(requests: AsyncIterable[Any], reading: Reading) -> AsyncIter
         index += 1
 
 
-def _opened(  # one step of run_batch, which has all of these
-    path: Path | None,
-    *,
-    form: Format,
-    on_changed: Changed,
-    is_resumed: bool,
-    is_anew: bool,
-    condition: str | None,
-    notes: Mapping[str, str],
-) -> Store:
-    store = Store(path, form, on_changed)
-    try:
-        if not store.is_empty and is_anew:
+@frozen(kw_only=True)
+class _Opening:
+    """How the output of a run is opened; called in the thread that will use it."""
+
+    path: Path | None
+    form: Format
+    on_changed: Changed
+    is_resumed: bool
+    is_anew: bool
+    condition: str | None
+    notes: Mapping[str, str]
+
+    def __call__(self) -> Store:
+        store = Store(self.path, self.form, self.on_changed)
+        try:
+            self._prepare(store)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _prepare(self, store: Store) -> None:
+        if not store.is_empty and self.is_anew:
             store.take_out("1")
-        elif not store.is_empty and not is_resumed:
+        elif not store.is_empty and not self.is_resumed:
             raise BatchError(
-                f"the output {path} has lines of an earlier run: say --resume (resume=True) to go "
-                "on with it, or --overwrite (overwrite=True) to begin anew"
+                f"the output {self.path} has lines of an earlier run: say --resume (resume=True) "
+                "to go on with it, or --overwrite (overwrite=True) to begin anew"
             )
-        if condition is not None:
-            store.take_out(condition)
-        for name, text in notes.items():
+        if self.condition is not None:
+            store.take_out(self.condition)
+        for name, text in self.notes.items():
             store.note(name, text)
-    except BaseException:
-        store.close()
-        raise
-    return store
 
 
 def _schema(schema: Any) -> Mapping[str, Any] | None:

@@ -141,7 +141,7 @@ def _limits(command: F) -> F:
 @click.option("--overwrite", is_flag=True, help="Begin such an output anew.")
 @_options
 @_limits
-def run(source: str, out: Path, resume: bool, overwrite: bool, **given: Any) -> None:
+def run(source: str, out: Path, **given: Any) -> None:
     """Ask every item of INPUT (JSONL, CSV, Parquet, or - for standard input).
 
     Ctrl-C once finishes what is under way and stops, twice stops now; run again with
@@ -150,7 +150,8 @@ def run(source: str, out: Path, resume: bool, overwrite: bool, **given: Any) -> 
     """
     with _errors():
         settings = _settings(given)
-        _go({"source": source, **settings}, out, given, resume=resume, overwrite=overwrite)
+        how = {name: given[name] for name in ("resume", "overwrite")}
+        _go({"source": source, **settings}, out, given, **how)
 
 
 @batch.command()
@@ -184,14 +185,14 @@ def retry(out: Path, only: str, **given: Any) -> None:
 @batch.command()
 @click.argument("out", metavar="OUTPUT", type=_FILE)
 @click.option("--json", "is_json", is_flag=True, help="As JSON.")
-def status(out: Path, is_json: bool) -> None:
+def status(out: Path, **given: bool) -> None:
     """Show what is done of OUTPUT: failures by reason, rate, cost, who served."""
     from scillm_batch.status import status as status_of
     from scillm_batch.status import told
 
     with _errors():
         found = status_of(out)
-        click.echo(json.dumps(found) if is_json else told(found))
+        click.echo(json.dumps(found) if given["is_json"] else told(found))
 
 
 @batch.command()
@@ -293,8 +294,11 @@ def _summed(summary: Any, out: Path, *, is_json: bool) -> str:
     cost = "" if summary.cost is None else f", ${summary.cost:.4f}"
     lines = [
         f"{summary.done} items in {out}: {summary.ok} answered, {summary.failed} failed",
-        f"this run: {summary.asked} asked, {summary.skipped} were there, {summary.requests} requests, "
-        f"{duration(summary.seconds)}; {summary.tokens} tokens{cost}",
+        (
+            f"this run: {summary.asked} asked, {summary.skipped} were there, "
+            f"{summary.requests} requests, {duration(summary.seconds)}; "
+            f"{summary.tokens} tokens{cost}"
+        ),
     ]
     if summary.errors:
         lines.append(f"failed: {reasons(summary.errors)} (scillm batch retry {out})")

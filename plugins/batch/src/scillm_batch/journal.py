@@ -1,4 +1,4 @@
-"""A fast index of the output, in SQLite: what was begun, where each line stands, what it sums to."""
+"""A fast index of the output, in SQLite: what was begun, where lines stand, what they sum to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from scillm_batch.rows import Known
 
@@ -53,7 +53,7 @@ class Begun:
     line: int
     request_hash: str
     run: int
-    is_written: bool
+    is_written: bool = field(converter=bool)
 
 
 @frozen
@@ -101,7 +101,8 @@ class Journal:
 
     def known(self, ids: Iterable[str]) -> dict[str, Begun]:
         """Return what is known of these items."""
-        wanted, found = list(ids), {}
+        wanted = list(ids)
+        found: dict[str, Begun] = {}
         for first in range(0, len(wanted), _AT_A_TIME):
             some = wanted[first : first + _AT_A_TIME]
             rows = self._db.execute(
@@ -109,7 +110,7 @@ class Journal:
                 f"WHERE item_id IN ({', '.join('?' * len(some))})",
                 some,
             )
-            found.update((row[0], Begun(*row[1:5], bool(row[5]))) for row in rows)
+            found.update((row[0], Begun(*row[1:])) for row in rows)
         return found
 
     def begin(self, items: Iterable[tuple[str, int, int, str, int]]) -> None:

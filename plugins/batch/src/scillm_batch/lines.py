@@ -109,7 +109,7 @@ def _of_openai(record: Mapping[str, Any]) -> tuple[str | None, dict[str, Any], O
     if url not in _URLS:
         raise ValueError(f"its url is {url!r}; there are {' and '.join(_URLS)}")
     if not isinstance(body, dict):
-        raise ValueError("its body is no JSON object")
+        raise ValueError("its body is no JSON object")  # noqa: TRY004  # of data, not of a program
     operation = _URLS[url]
     if operation == "chat":
         _check_messages(body.get("messages"))
@@ -123,4 +123,4 @@ def _check_messages(messages: object) -> None:
         raise ValueError("its messages are missing, empty, or no list")
     for place, message in enumerate(messages):
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-            raise ValueError(f"messages[{place}] is no mapping with a role")
+            raise ValueError(f"messages[{place}] is no mapping with a role")  # noqa: TRY004  # the same

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +19,13 @@ from scillm_batch.rows import who
 _BARS = 40
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bar: #3b6ea8; --bad: #b3452c; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto;
+padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .6rem;
 border-bottom: 1px solid var(--line); vertical-align: top; } td.n, th.n { text-align: right;
-font-variant-numeric: tabular-nums; } svg { width: 100%; height: auto; } svg rect { fill: var(--bar); }
+font-variant-numeric: tabular-nums; } svg { width: 100%; height: auto; }
+svg rect { fill: var(--bar); }
 svg text { fill: currentColor; font-size: 11px; } .bad { color: var(--bad); }
 """
 
@@ -80,7 +81,7 @@ def write(out: Path, page: Path) -> None:
     text = _page(out.name, gathered)
     new = page.with_name(page.name + ".new")
     new.write_text(text, encoding="utf-8")
-    os.replace(new, page)
+    new.replace(page)
 
 
 def _records(out: Path) -> Iterator[Mapping[str, Any]]:
@@ -185,8 +186,9 @@ def _bars(counts: Sequence[int], label: str, left: str, right: str) -> str:
         for place, count in enumerate(counts)
     )
     total = width * len(counts)
+    box = f"0 0 {total} {height + 20}"
     return (
-        f'<figure><svg viewBox="0 0 {total} {height + 20}" role="img" aria-label="{html.escape(label)}">'
+        f'<figure><svg viewBox="{box}" role="img" aria-label="{html.escape(label)}">'
         f'{bars}<text x="0" y="{height + 15}">{html.escape(left)}</text>'
         f'<text x="{total}" y="{height + 15}" text-anchor="end">{html.escape(right)}</text>'
         f"</svg><figcaption>{html.escape(label)}; the highest bar is {most}</figcaption></figure>"

@@ -37,13 +37,13 @@ class Failed:
     @classmethod
     def of(cls, error: Exception) -> Failed:
         """Describe an error."""
-        is_api = isinstance(error, APIError)
         raw = getattr(error, "raw", None)
+        api = error if isinstance(error, APIError) else None
         return cls(
             type=type(error).__name__,
             message=str(error),
-            status=error.status_code if is_api else None,
-            is_retryable=error.failure.is_transient if is_api else False,
+            status=None if api is None else api.status_code,
+            is_retryable=api is not None and api.failure.is_transient,
             raw=raw if isinstance(raw, str) and raw else None,
         )
 

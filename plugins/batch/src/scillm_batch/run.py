@@ -142,7 +142,7 @@ class BatchRun:
         writer = ThreadPoolExecutor(1, "scillm-batch-writer")
         try:
             store = await _in(writer, self._plan.open_store)
-            desk = self._desk = _Desk(self, self._plan, store, reader, writer, ready)
+            desk = self._desk = _Desk(self, self._plan, store, _Threads(reader, writer), ready)
             try:
                 self.summary = await desk.run()
             finally:
@@ -155,20 +155,27 @@ class BatchRun:
             writer.shutdown(wait=False)
 
 
+@frozen
+class _Threads:
+    """One that reads the input, and one that writes the output."""
+
+    reader: ThreadPoolExecutor
+    writer: ThreadPoolExecutor
+
+
 class _Desk:
     """A run under way: where the engine gets items, and where it brings rows."""
 
-    def __init__(  # one for each run, made in one place
+    def __init__(
         self,
         run: BatchRun,
         plan: Plan,
         store: Store,
-        reader: ThreadPoolExecutor,
-        writer: ThreadPoolExecutor,
+        threads: _Threads,
         ready: asyncio.Queue[Row | None] | None,
     ) -> None:
-        self._run, self._plan, self._store = run, plan, store
-        self._reader, self._writer, self._ready = reader, writer, ready
+        self._run, self._plan, self._store, self._ready = run, plan, store, ready
+        self._reader, self._writer = threads.reader, threads.writer
         self._entries: Any = None
         self._is_at_end = False
         self._items: deque[tuple[Item, str]] = deque()

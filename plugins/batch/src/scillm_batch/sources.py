@@ -70,11 +70,10 @@ def _opened(path: str) -> Iterator[IO[bytes]]:
         yield sys.stdin.buffer
         return
     try:
-        file = Path(path).open("rb")
+        with Path(path).open("rb") as file:
+            yield file
     except OSError as error:
         raise BatchError(f"the input {path!r} cannot be read: {error.strerror}") from None
-    with file:
-        yield file
 
 
 def _jsonl(path: str, reading: Reading) -> Iterator[Entry]:
@@ -170,7 +169,7 @@ def _records(rows: Iterable[Mapping[str, Any]], reading: Reading) -> Iterator[En
 
 def _parquet(path: str) -> Iterator[Mapping[str, Any]]:
     try:
-        from pyarrow import parquet  # large, and only who has such a file needs it
+        from pyarrow import parquet  # type: ignore[import-untyped]  # large, without types
     except ImportError:
         raise BatchError(
             "reading Parquet needs pyarrow: pip install 'scillm-batch[parquet]'"

@@ -21,8 +21,8 @@ def status(path: Path) -> dict[str, Any]:
     """Return what is known of an output, also while a run is writing it.
 
     Returns:
-        ``done``, ``ok``, ``failed``, ``retryable``, ``begun``, ``errors``, ``served_by``, ``tokens``,
-        ``cost``, and of a run that is or was under way ``total``, ``rate``, ``eta_s``.
+        ``done``, ``ok``, ``failed``, ``retryable``, ``begun``, ``errors``, ``served_by``,
+        ``tokens``, ``cost``, and of a run that is or was under way ``total``, ``rate``, ``eta_s``.
 
     Raises:
         BatchError: There is no such output.

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import define, field, frozen
 from filelock import FileLock
 from filelock import Timeout as LockTaken
 
 from scillm_batch.items import Arguments, BadLine, BatchError, Entry, Item, request_hash
-from scillm_batch.journal import Journal, Place
+from scillm_batch.journal import Begun, Journal, Place
 from scillm_batch.output import Output, append_aside
 from scillm_batch.rows import Format, Known, Row
 
@@ -93,38 +93,21 @@ class Store:
         Raises:
             BatchError: A finished item asks something else now.
         """
-        known = self._journal.known(entry.id for entry in entries)
-        here: dict[str, Item] = {}
-        wanted: list[tuple[Item, str]] = []
-        bad: list[BadLine] = []
-        changed: list[str] = []
-        digests = {}
+        sorting = _Sorting(self._journal.known(entry.id for entry in entries), self.run)
         for entry in entries:
             if isinstance(entry, BadLine):
-                bad.append(entry)
-                continue
-            old = known.get(entry.id)
-            if entry.id in here or (old is not None and old.run == self.run):
-                first = here.get(entry.id) or Item(
-                    id=entry.id, index=old.position, line=old.line, arguments={}
-                )
-                bad.append(_twice(entry, first))
-                continue
-            here[entry.id] = entry
-            digest = digests[entry.id] = request_hash(asked(entry), entry.operation)
-            if old is None or not old.is_written:
-                wanted.append((entry, digest))
-            elif old.request_hash not in (digest, "") and self._is_to_rerun(entry):
-                changed.append(entry.id)
-                wanted.append((entry, digest))
-        if changed:
-            self._drop(changed)
-        self._journal.begin(
-            (item.id, item.index, item.line, digests[item.id], self.run) for item in here.values()
-        )
-        known = self._journal.known(entry.id for entry in bad)
-        fresh = [entry for entry in bad if entry.id not in known or not known[entry.id].is_written]
-        return Admitted(items=wanted, bad=fresh, done=len(entries) - len(wanted) - len(fresh))
+                sorting.bad.append(entry)
+            elif (twin := sorting.twin(entry)) is not None:
+                sorting.bad.append(twin)
+            else:
+                self._sort(sorting, entry, request_hash(asked(entry), entry.operation))
+        if sorting.changed:
+            self._drop(sorting.changed)
+        self._journal.begin(sorting.begun(self.run))
+        known = self._journal.known(entry.id for entry in sorting.bad)
+        bad = [b for b in sorting.bad if b.id not in known or not known[b.id].is_written]
+        done = len(entries) - len(sorting.wanted) - len(bad)
+        return Admitted(items=sorting.wanted, bad=bad, done=done)
 
     def commit(self, rows: Sequence[Row]) -> None:
         """Write the lines of some rows; when this returns they are on the disk.
@@ -180,6 +163,15 @@ class Store:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def _sort(self, sorting: _Sorting, item: Item, digest: str) -> None:
+        sorting.here[item.id] = (item, digest)
+        old = sorting.known.get(item.id)
+        if old is None or not old.is_written:
+            sorting.wanted.append((item, digest))
+        elif old.request_hash not in (digest, "") and self._is_to_rerun(item):
+            sorting.changed.append(item.id)
+            sorting.wanted.append((item, digest))
 
     def _is_to_rerun(self, item: Item) -> bool:
         if self._on_changed == "error":
@@ -256,10 +248,35 @@ class Store:
         return at
 
 
-def _twice(entry: Item, first: Item) -> BadLine:
-    where = f"line {first.line}" if first.line else f"item {first.index}"
-    why = f"its item_id {entry.id!r} is that of {where} too"
-    return BadLine(index=entry.index, line=entry.line, why=why)
+@define
+class _Sorting:
+    """Some entries of the input, being told apart."""
+
+    known: dict[str, Begun]
+    run: int
+    here: dict[str, tuple[Item, str]] = field(factory=dict)
+    wanted: list[tuple[Item, str]] = field(factory=list)
+    bad: list[BadLine] = field(factory=list)
+    changed: list[str] = field(factory=list)
+
+    def twin(self, item: Item) -> BadLine | None:
+        """Say that an item before it has its name; None if none has."""
+        old = self.known.get(item.id)
+        if item.id in self.here:
+            first = self.here[item.id][0]
+            where = (first.line, first.index)
+        elif old is not None and old.run == self.run:
+            where = (old.line, old.position)
+        else:
+            return None
+        said = f"line {where[0]}" if where[0] else f"item {where[1]}"
+        why = f"its item_id {item.id!r} is that of {said} too"
+        return BadLine(index=item.index, line=item.line, why=why)
+
+    def begun(self, run: int) -> Iterator[tuple[str, int, int, str, int]]:
+        """Yield what the journal is to take note of."""
+        for item, digest in self.here.values():
+            yield item.id, item.index, item.line, digest, run
 
 
 def _placed(lines: Sequence[bytes], start: int) -> Iterator[Place]:

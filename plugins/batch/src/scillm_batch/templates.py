@@ -10,6 +10,8 @@ from attrs import frozen
 
 from scillm_batch.items import BatchError
 
+_HOW = "write {column} for a column, and {{ or }} for a brace"
+
 
 @frozen
 class Template:
@@ -36,16 +38,13 @@ class Template:
         names = []
         try:
             for _, name, form, conversion in string.Formatter().parse(text):
-                if name is None:
-                    continue
-                if form or conversion or not name or not name.replace("_", "").isalnum():
-                    raise ValueError(f"{{{name}}} is no name of a column")
-                names.append(name)
+                if name is not None:
+                    names.append(f"{name}{form}{conversion or ''}")
         except ValueError as error:
-            raise BatchError(
-                f"the prompt template is not valid: {error}; write {{column}} for a column, and "
-                "{{ or }} for a brace"
-            ) from None
+            raise BatchError(f"the prompt template is not valid: {error}; {_HOW}") from None
+        for name in names:
+            if not name.replace("_", "").isalnum():
+                raise BatchError(f"the prompt template has {{{name}}}, no column's name; {_HOW}")
         return cls(text, tuple(dict.fromkeys(names)))
 
     def fill(self, row: Mapping[str, Any]) -> str:

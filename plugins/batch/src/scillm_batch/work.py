@@ -18,6 +18,7 @@ _CORRECT = "That cannot be used: {why}. Answer again, with the corrected JSON an
 _DESCRIBE = (
     "Answer with one JSON value that conforms to this JSON Schema, and nothing else: {schema}"
 )
+_PATIENCE = {"max_retries": 10, "retry_time_budget_s": 3600.0}  # nobody waits for one answer
 _FORMS = ("json_schema", "json_object", "text")
 _REFUSED = (BadRequestError, UnprocessableEntityError)
 
@@ -104,7 +105,7 @@ class Worker:
         self._door = _door(job)
         known = scillm.kernel().plugins.options
         _check(job, known)
-        more: dict[str, Any] = {"auto_json_sanitize": True, "retry_meta": True}
+        more: dict[str, Any] = {"auto_json_sanitize": True, "retry_meta": True, **_PATIENCE}
         if on_attempt is not None:
             more["on_attempt"] = on_attempt
         if job.exact_model:
@@ -185,8 +186,11 @@ class Worker:
                 tally.failed(error)
             raise
         tally.answered(answer)
-        if self._job.exact_model:
-            _check_model(answer, self._job.exact_model)
+        exact = self._job.exact_model
+        if exact:
+            served = answer.served_by
+            known = exact if isinstance(exact, str) else served.model if served else ""
+            _check_model(answer, known)
         return answer
 
 
@@ -221,9 +225,7 @@ def _in_form(arguments: dict[str, Any], form: str) -> dict[str, Any]:
     return {**arguments, "messages": messages, "response_format": {"type": form}}
 
 
-def _check_model(answer: Any, exact: bool | str) -> None:
-    served = answer.served_by
-    wanted = exact if isinstance(exact, str) else served.model if served else ""
+def _check_model(answer: Any, wanted: str) -> None:
     if answer.get("model") != wanted:
         raise OtherModel(
             f"the answer is from the model {answer.get('model')!r}, and the run is for {wanted!r} "
