@@ -89,7 +89,7 @@ def chat(content: str) -> web.Response:
 
 
 class Chaos:
-    """Answers a number in a schema, and fails as ``FAULTS`` says; the same prompt differs each time."""
+    """Answers a number in a schema, and fails as ``FAULTS`` says, each time by a new draw."""
 
     def __init__(self, hang_s: float = 30.0) -> None:
         self._seen: Counter[str] = Counter()
@@ -98,7 +98,7 @@ class Chaos:
 
     async def __call__(self, prompt: str, request: web.Request) -> web.StreamResponse:
         fault = self._fault(prompt)
-        content = json.dumps({"number": int(prompt.split()[-1])})
+        content = json.dumps({"number": int(prompt.rpartition(" ")[2])})
         if fault == "429":
             return _error(429, {"retry-after": "0.2"})
         if fault == "503":
@@ -164,6 +164,8 @@ async def _truncated(content: str, request: web.Request) -> web.StreamResponse:
         headers={"content-type": "application/json", "content-length": "500"}
     )
     await response.prepare(request)
-    await response.write(f'{{"id": "c", "choices": [{{"message": {{"content": "{content[:5]}'.encode())
+    await response.write(
+        f'{{"id": "c", "choices": [{{"message": {{"content": "{content[:5]}'.encode()
+    )
     request.transport.close()
     return response

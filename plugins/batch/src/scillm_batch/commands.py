@@ -72,13 +72,6 @@ def _options(command: F) -> F:
                 show_default=True,
                 help="What becomes of a finished item that asks something else now.",
             ),
-            option(
-                "--option",
-                "pairs",
-                multiple=True,
-                metavar="NAME=VALUE",
-                help="Argument of every call, as JSON or text; such as temperature=0.",
-            ),
             option("--api-base", help="Address of the provider."),
         )
     ):
@@ -113,6 +106,13 @@ def _limits(command: F) -> F:
                 type=float,
                 metavar="S",
                 help="Stop after so many seconds.",
+            ),
+            option(
+                "--option",
+                "pairs",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Argument of every call, as JSON or text; such as temperature=0.",
             ),
             option("--engine", default="local", show_default=True, help="Who makes the calls."),
             option(
@@ -218,10 +218,7 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
         "exact_model": False if exact is None else exact or True,
         "schema": str(given["schema"].resolve()) if given["schema"] else None,
         "router": str(given["router"].resolve()) if given["router"] else None,
-        "arguments": {
-            **_pairs(given["pairs"]),
-            **({"api_base": given["api_base"]} if given["api_base"] else {}),
-        },
+        "arguments": {"api_base": given["api_base"]} if given["api_base"] else {},
     }
 
 
@@ -231,8 +228,9 @@ def _go(settings: Mapping[str, Any], out: Path, given: Mapping[str, Any], **how:
     from scillm_batch.progress import shown
 
     settings = dict(settings)
-    source, arguments = settings.pop("source"), settings.pop("arguments")
-    router = settings.pop("router")
+    source, router = settings.pop("source"), settings.pop("router")
+    arguments = {**settings.pop("arguments"), **_pairs(given["pairs"])}
+    kept = {name: value for name, value in arguments.items() if not _is_secret(name)}
     limits = ("concurrency", "max_requests", "max_tokens", "max_cost", "max_wall_time_s", "engine")
     work = run_batch(
         source,
@@ -246,7 +244,7 @@ def _go(settings: Mapping[str, Any], out: Path, given: Mapping[str, Any], **how:
         engine_options=_pairs(given["engine_pairs"]),
         notes={
             "settings": json.dumps(
-                {"source": _absolute(source), "arguments": arguments, "router": router, **settings}
+                {"source": _absolute(source), "arguments": kept, "router": router, **settings}
             )
         },
     )
@@ -323,6 +321,11 @@ def _pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
+
+
+def _is_secret(name: str) -> bool:
+    """Say what is not kept for `retry`: keys, and headers that may carry one."""
+    return any(word in name for word in ("key", "headers", "token", "secret"))
 
 
 def _absolute(source: str) -> str:

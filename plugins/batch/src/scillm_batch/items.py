@@ -10,12 +10,23 @@ import msgspec
 from attrs import field, frozen
 
 from scillm import ScillmError
+from scillm.doors import OPENAI_PARAMS
 
 Operation: TypeAlias = Literal["chat", "embedding"]
 Arguments: TypeAlias = Mapping[str, Any]
 
-_NOT_ASKED = frozenset({"api_key", "extra_headers", "timeout", "metadata"})
-"""Arguments that do not change what is asked; two of them hold keys."""
+_ASKED = frozenset(
+    {
+        *OPENAI_PARAMS,
+        "model",
+        "custom_llm_provider",
+        "messages",
+        "input",
+        "extra_body",
+        "json_schema",
+    }
+)
+"""Arguments that change the answer. Addresses, keys, deadlines and patience do not."""
 
 
 class BatchError(ScillmError):
@@ -67,13 +78,14 @@ Entry: TypeAlias = Item | BadLine
 def request_hash(arguments: Arguments, operation: str) -> str:
     """Return a digest of what is asked: 32 hexadecimal digits of SHA-256.
 
-    It is the same in every process, and holds neither keys nor headers nor deadlines.
+    It is the same in every process, and of nothing but what changes the answer: an address, a
+    key or a deadline may be another when a run is resumed.
 
     Args:
         arguments: What is asked, defaults included.
         operation: ``"chat"`` or ``"embedding"``.
     """
-    asked = {name: value for name, value in arguments.items() if name not in _NOT_ASKED}
+    asked = {name: value for name, value in arguments.items() if name in _ASKED}
     text = _ENCODER.encode([operation, asked])
     return hashlib.sha256(text).hexdigest()[:32]
 

@@ -28,6 +28,8 @@ async def shown(run: BatchRun, *, is_json: bool) -> Summary:
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+        if progress := run.progress():
+            show(progress)
     return running.result()
 
 
@@ -47,14 +49,14 @@ def _showing(*, is_json: bool) -> Iterator[Show]:
 
 
 class _Plain:
-    """Lines for a log: the first, and then each tenth."""
+    """Lines for a log: the first, then one every few seconds, and the last."""
 
     def __init__(self) -> None:
         self._seen = 0
 
     def __call__(self, progress: Mapping[str, Any]) -> None:
         self._seen += 1
-        if self._seen % PLAIN_EVERY == 1:
+        if self._seen % PLAIN_EVERY == 1 or progress["done"] == progress["total"]:
             _print(line(progress))
 
 

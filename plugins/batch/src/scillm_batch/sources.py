@@ -6,7 +6,6 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,8 +58,12 @@ def count(source: Any) -> int | None:
 
         rows: int = parquet.read_metadata(path).num_rows
         return rows
+    lines, block = 0, b"\n"
     with path.open("rb") as file:
-        lines = sum(block.count(b"\n") for block in iter(partial(file.read, 1 << 20), b""))
+        while more := file.read(1 << 20):
+            block = more
+            lines += block.count(b"\n")
+    lines += not block.endswith(b"\n")
     return lines - 1 if path.suffix.lower() in (".csv", ".tsv") else lines
 
 

@@ -39,7 +39,9 @@ class Template:
         try:
             for _, name, form, conversion in string.Formatter().parse(text):
                 if name is not None:
-                    names.append(f"{name}{form}{conversion or ''}")
+                    names.append(
+                        name + (f"!{conversion}" if conversion else "") + (form and f":{form}")
+                    )
         except ValueError as error:
             raise BatchError(f"the prompt template is not valid: {error}; {_HOW}") from None
         for name in names:
