@@ -54,7 +54,7 @@ def count(source: Any) -> int | None:
     if str(source) == "-" or not path.is_file():
         return None
     if path.suffix.lower() == ".parquet":
-        from pyarrow import parquet  # it has been read with it already
+        from pyarrow import parquet  # type: ignore[import-untyped]  # it has no types
 
         rows: int = parquet.read_metadata(path).num_rows
         return rows
@@ -172,7 +172,7 @@ def _records(rows: Iterable[Mapping[str, Any]], reading: Reading) -> Iterator[En
 
 def _parquet(path: str) -> Iterator[Mapping[str, Any]]:
     try:
-        from pyarrow import parquet  # type: ignore[import-untyped]  # large, without types
+        from pyarrow import parquet  # large, and only who has such a file needs it
     except ImportError:
         raise BatchError(
             "reading Parquet needs pyarrow: pip install 'scillm-batch[parquet]'"

@@ -39,9 +39,8 @@ class Template:
         try:
             for _, name, form, conversion in string.Formatter().parse(text):
                 if name is not None:
-                    names.append(
-                        name + (f"!{conversion}" if conversion else "") + (form and f":{form}")
-                    )
+                    how = (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
+                    names.append(name + how)
         except ValueError as error:
             raise BatchError(f"the prompt template is not valid: {error}; {_HOW}") from None
         for name in names:
