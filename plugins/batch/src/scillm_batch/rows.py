@@ -56,7 +56,7 @@ class Row:
         item_id: The item's name.
         index: Its place in the input.
         request_hash: Digest of what was asked.
-        response: The answer in OpenAI's shape, or None.
+        response: The answer in OpenAI's shape, or None; not to be changed.
         content: Its text, or None.
         parsed: The JSON that the text is, where JSON was asked for.
         error: Why there is no answer, or None.
@@ -130,9 +130,9 @@ class Row:
         """Return the row as one line of JSON, its line break included."""
         record = self.record() if form == "scillm" else self.openai_record()
         try:
-            return msgspec.json.encode(record) + b"\n"
+            return _ENCODE(record) + b"\n"
         except (UnicodeEncodeError, TypeError):  # half of a character, which JSON can escape
-            return json.dumps(record, default=str).encode() + b"\n"
+            return json.dumps(record, default=_plain).encode() + b"\n"
 
 
 @frozen(kw_only=True)
@@ -184,6 +184,14 @@ class Known:
             cost=row.cost,
             served_by=who(row.served_by),
         )
+
+
+def _plain(value: object) -> Any:
+    """Take a view or another mapping for what is in it."""
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+_ENCODE = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 def who(served_by: Mapping[str, Any] | None) -> str:

@@ -244,7 +244,7 @@ def _found(answer: Any, item: Item) -> dict[str, Any]:
             by["deployment"] = deployment
     content = answer.text if item.operation == "chat" else None
     return {
-        "response": answer.to_dict(),
+        "response": answer._raw,  # noqa: SLF001  # copying it would cost more than all of this
         "content": content,
         "parsed": _parsed(content),
         "served_by": by,
