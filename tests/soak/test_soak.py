@@ -119,7 +119,7 @@ def test_a_run_keeps_to_the_rate_that_it_is_given(tmp_path, monkeypatch):
                 api_base=gateway.base,
                 api_key="sk-x",
                 concurrency=8,
-                max_wall_time_s=seconds,
+                limits={"max_wall_time_s": seconds},
             )
         )
 

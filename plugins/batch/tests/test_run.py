@@ -10,7 +10,7 @@ import pytest
 
 from pytest_scillm.endpoint import Endpoint
 from scillm import Router, extras, run_batch
-from scillm_batch import BatchError, Item, Row, Summary
+from scillm_batch import BatchError, Item, Limits, Row, Summary
 from scillm_batch.engines import Local
 
 NUMBER = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a", "b"]}
@@ -90,6 +90,27 @@ def test_rows_can_be_iterated_once_they_are_on_the_disk(where, tmp_path):
     seen, summary = asyncio.run(main())
     assert sorted(seen) == sorted(f"i{n}" for n in range(50))
     assert summary.ok == 50
+
+
+def test_rows_wait_for_a_slow_taker_and_none_is_lost(where):
+    """More of them than may wait at a time."""
+
+    async def main():
+        seen = []
+        async for row in run_batch(requests(700), concurrency=64, **where("echo")):
+            if not seen:
+                await asyncio.sleep(0.5)
+            seen.append(row.index)
+        return seen
+
+    assert sorted(asyncio.run(main())) == list(range(700))
+
+
+def test_a_parameter_of_calls_is_no_limit_of_the_run(where, answers):
+    """max_tokens is each answer's."""
+    place = where("echo")
+    assert finished(run_batch(requests(5), max_tokens=1, **place)).ok == 5
+    assert answers(place["api_base"])[0]["max_tokens"] == 1
 
 
 def test_leaving_early_loses_nothing_that_was_answered(where, tmp_path, answers):
@@ -374,7 +395,7 @@ def test_a_limit_stops_a_run_that_can_be_resumed(where, tmp_path, answers, limit
     """What is under way is finished and written."""
     out, place = tmp_path / "out.jsonl", where("echo-lat5")
 
-    first = finished(run_batch(requests(40), out, concurrency=4, **limits, **place))
+    first = finished(run_batch(requests(40), out, concurrency=4, limits=limits, **place))
 
     assert first.stopped == f"{reason} is reached"
     assert not first.is_complete
@@ -386,13 +407,14 @@ def test_a_limit_stops_a_run_that_can_be_resumed(where, tmp_path, answers, limit
 def test_requests_are_never_more_than_permitted(where, answers):
     """Also with many under way."""
     place = where("echo-lat5")
-    finished(run_batch(requests(200), concurrency=64, max_requests=50, **place))
+    finished(run_batch(requests(200), concurrency=64, limits={"max_requests": 50}, **place))
     assert len(answers(place["api_base"])) == 50
 
 
 def test_time_may_be_limited(where, tmp_path):
     """In seconds."""
-    run = run_batch(requests(10_000), concurrency=2, max_wall_time_s=0.3, **where("echo-lat20"))
+    limits = Limits(max_wall_time_s=0.3)
+    run = run_batch(requests(10_000), concurrency=2, limits=limits, **where("echo-lat20"))
     begun_s = time.monotonic()
     assert finished(run).stopped == "max_wall_time_s is reached"
     assert time.monotonic() - begun_s < 20
@@ -466,7 +488,11 @@ def test_an_engine_that_nobody_brings_is_named():
 
 @pytest.mark.parametrize(
     ("wrong", "why"),
-    [({"concurrency": 0}, "1 or more"), ({"output_format": "xml"}, "scillm and openai")],
+    [
+        ({"concurrency": 0}, "1 or more"),
+        ({"output_format": "xml"}, "scillm and openai"),
+        ({"limits": {"max_token": 3}}, "limits has 'max_token'; there are max_requests"),
+    ],
 )
 def test_arguments_out_of_range_are_told_at_once(wrong, why):
     """Before anything begins."""

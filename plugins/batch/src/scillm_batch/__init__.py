@@ -6,6 +6,7 @@ who does it, ``sources`` and ``lines`` where items come from.
 
 from scillm_batch.api import run_batch
 from scillm_batch.buckets import AsyncTokenBucket, TokenBucket, token_bucket_from_env
+from scillm_batch.budget import Limits
 from scillm_batch.checkpoint import JsonlCheckpoint
 from scillm_batch.engines import Engine, hookimpl
 from scillm_batch.items import BatchError, Item
@@ -21,6 +22,7 @@ __all__ = [
     "Item",
     "Job",
     "JsonlCheckpoint",
+    "Limits",
     "Row",
     "Summary",
     "TokenBucket",

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from scillm_batch.budget import Limits
 from scillm_batch.engines import Engine, engine_for
@@ -44,10 +44,7 @@ def run_batch(  # noqa: PLR0913  # the arguments of a user, by name
     on_changed: Changed = "error",
     output_format: Format = "scillm",
     is_ordered: bool = True,
-    max_requests: int | None = None,
-    max_tokens: int | None = None,
-    max_cost: float | None = None,
-    max_wall_time_s: float | None = None,
+    limits: Limits | Mapping[str, Any] | None = None,
     engine: str | Engine = "local",
     engine_options: Mapping[str, Any] | None = None,
     notes: Mapping[str, str] | None = None,
@@ -88,11 +85,8 @@ def run_batch(  # noqa: PLR0913  # the arguments of a user, by name
             ``"rerun"`` or ``"keep"``.
         output_format: ``"scillm"``, or ``"openai"`` for lines of OpenAI's Batch API.
         is_ordered: Whether a complete output is put into the order of the input.
-        max_requests: Requests after which the run stops, each attempt counted. A run that
-            stopped at a limit can be resumed.
-        max_tokens: Tokens after which it stops.
-        max_cost: USD at which it stops, where the cost of answers is known.
-        max_wall_time_s: Seconds after which it stops.
+        limits: What may be spent: ``max_requests``, ``max_tokens``, ``max_cost`` in USD,
+            ``max_wall_time_s``. A run that stopped at a limit can be resumed.
         engine: Who makes the calls: ``"local"``, the name of a plugin's, or an engine.
         engine_options: What that is told.
         notes: Texts to keep in the journal, by name.
@@ -134,12 +128,7 @@ def run_batch(  # noqa: PLR0913  # the arguments of a user, by name
             condition=RETRIES[retry] if retry else None,
             notes=notes or {},
         ),
-        limits=Limits(
-            max_requests=max_requests,
-            max_tokens=max_tokens,
-            max_cost=max_cost,
-            max_wall_time_s=max_wall_time_s,
-        ),
+        limits=_limits(limits),
         is_ordered=is_ordered,
         total=partial(count, requests),
     )
@@ -195,6 +184,15 @@ class _Opening:
             store.take_out(self.condition)
         for name, text in self.notes.items():
             store.note(name, text)
+
+
+def _limits(limits: Limits | Mapping[str, Any] | None) -> Limits:
+    if isinstance(limits, Limits):
+        return limits
+    names = [each.name for each in fields(Limits)]
+    if unknown := [name for name in limits or () if name not in names]:
+        raise BatchError(f"limits has {unknown[0]!r}; there are {', '.join(names)}")
+    return Limits(**(limits or {}))
 
 
 def _schema(schema: Any) -> Mapping[str, Any] | None:

@@ -231,14 +231,16 @@ def _go(settings: Mapping[str, Any], out: Path, given: Mapping[str, Any], **how:
     source, router = settings.pop("source"), settings.pop("router")
     arguments = {**settings.pop("arguments"), **_pairs(given["pairs"])}
     kept = {name: value for name, value in arguments.items() if not _is_secret(name)}
-    limits = ("concurrency", "max_requests", "max_tokens", "max_cost", "max_wall_time_s", "engine")
+    limits = ("max_requests", "max_tokens", "max_cost", "max_wall_time_s")
     work = run_batch(
         source,
         out,
         **settings,
         **arguments,
         **how,
-        **{name: given[name] for name in limits},
+        concurrency=given["concurrency"],
+        engine=given["engine"],
+        limits={name: given[name] for name in limits},
         router=None if router is None else json.loads(Path(router).read_text(encoding="utf-8")),
         is_adaptive=not given["fixed_concurrency"],
         engine_options=_pairs(given["engine_pairs"]),

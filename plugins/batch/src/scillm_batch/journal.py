@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -22,18 +23,29 @@ CREATE TABLE IF NOT EXISTS items (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_start ON items (start) WHERE start IS NOT NULL;
 """
+# One statement for many rows: a thread gives up the interpreter at each, and waits to get it back.
 _BEGIN = """
-INSERT INTO items (item_id, position, line, hash, run) VALUES (?, ?, ?, ?, ?)
+INSERT INTO items (item_id, position, line, hash, run)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+  json_extract(value, '$[3]'), json_extract(value, '$[4]')
+FROM json_each(?)
+WHERE true
 ON CONFLICT (item_id) DO UPDATE SET
   position = excluded.position, line = excluded.line, run = excluded.run,
   hash = CASE WHEN start IS NULL THEN excluded.hash ELSE hash END
 """
 _FINISH = """
-INSERT INTO items VALUES (:item_id, :position, 0, :hash, :run, :start, :length, :crc, :is_ok,
-  :error, :is_retryable, :tokens, :cost, :served_by)
+INSERT INTO items
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), 0,
+  json_extract(value, '$[2]'), ?2, json_extract(value, '$[3]'), json_extract(value, '$[4]'),
+  json_extract(value, '$[5]'), json_extract(value, '$[6]'), json_extract(value, '$[7]'),
+  json_extract(value, '$[8]'), json_extract(value, '$[9]'), json_extract(value, '$[10]'),
+  json_extract(value, '$[11]')
+FROM json_each(?1) WHERE true
 ON CONFLICT (item_id) DO UPDATE SET
-  hash = :hash, start = :start, length = :length, crc = :crc, is_ok = :is_ok, error = :error,
-  is_retryable = :is_retryable, tokens = :tokens, cost = :cost, served_by = :served_by
+  hash = excluded.hash, start = excluded.start, length = excluded.length, crc = excluded.crc,
+  is_ok = excluded.is_ok, error = excluded.error, is_retryable = excluded.is_retryable,
+  tokens = excluded.tokens, cost = excluded.cost, served_by = excluded.served_by
 """
 
 
@@ -116,12 +128,13 @@ class Journal:
     def begin(self, items: Iterable[tuple[str, int, int, str, int]]) -> None:
         """Take note of items of the input: id, position, line, hash, run."""
         with self._db:
-            self._db.executemany(_BEGIN, items)
+            self._db.execute(_BEGIN, (json.dumps(list(items)),))
 
     def finish(self, lines: Iterable[tuple[Known, Place]], run: int) -> None:
         """Take note of lines that are written."""
+        values = json.dumps([_values(known, place) for known, place in lines])
         with self._db:
-            self._db.executemany(_FINISH, (_values(known, place, run) for known, place in lines))
+            self._db.execute(_FINISH, (values, run))
 
     def places(self, order: str = "start", where: str = "1") -> Iterator[tuple[str, Place]]:
         """Yield the item and the place of each line, in the order of a column.
@@ -194,19 +207,18 @@ class Journal:
         )
 
 
-def _values(known: Known, place: Place, run: int) -> dict[str, Any]:
-    return {
-        "item_id": known.item_id,
-        "position": known.index,
-        "hash": known.request_hash,
-        "run": run,
-        "start": place.start,
-        "length": place.length,
-        "crc": place.crc,
-        "is_ok": known.is_ok,
-        "error": known.error_type,
-        "is_retryable": known.is_retryable,
-        "tokens": known.tokens,
-        "cost": known.cost,
-        "served_by": known.served_by,
-    }
+def _values(known: Known, place: Place) -> tuple[Any, ...]:
+    return (
+        known.item_id,
+        known.index,
+        known.request_hash,
+        place.start,
+        place.length,
+        place.crc,
+        known.is_ok,
+        known.error_type,
+        known.is_retryable,
+        known.tokens,
+        known.cost,
+        known.served_by,
+    )

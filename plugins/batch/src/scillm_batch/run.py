@@ -113,10 +113,11 @@ class BatchRun:
         return self._run(None).__await__()
 
     async def __aiter__(self) -> AsyncGenerator[Row, None]:
-        ready: asyncio.Queue[Row | None] = asyncio.Queue(AT_A_TIME)
+        ready = _Shelf()
         run = asyncio.ensure_future(self._run(ready))
+        run.add_done_callback(lambda _: ready.end())
         try:
-            while (row := await ready.get()) is not None:
+            while (row := await ready.take()) is not None:
                 yield row
             await run
         finally:
@@ -137,7 +138,7 @@ class BatchRun:
         """
         return {} if self._desk is None else self._desk.progress()
 
-    async def _run(self, ready: asyncio.Queue[Row | None] | None) -> Summary:
+    async def _run(self, ready: _Shelf | None) -> Summary:
         reader = ThreadPoolExecutor(1, "scillm-batch-reader")
         writer = ThreadPoolExecutor(1, "scillm-batch-writer")
         try:
@@ -149,10 +150,31 @@ class BatchRun:
                 await _in(writer, store.close)
             return self.summary
         finally:
-            if ready is not None:
-                await asyncio.shield(_end(ready))
             reader.shutdown(wait=False, cancel_futures=True)
             writer.shutdown(wait=False)
+
+
+class _Shelf:
+    """Rows for whoever iterates: so many wait to be taken, then those who bring more wait."""
+
+    def __init__(self) -> None:
+        self._rows: asyncio.Queue[Row | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(AT_A_TIME)
+
+    async def put(self, row: Row) -> None:
+        """Bring a row."""
+        await self._room.acquire()
+        self._rows.put_nowait(row)
+
+    def end(self) -> None:
+        """Say that there are no more."""
+        self._rows.put_nowait(None)
+
+    async def take(self) -> Row | None:
+        """Return the next row; None if there are no more."""
+        row = await self._rows.get()
+        self._room.release()
+        return row
 
 
 @frozen
@@ -172,7 +194,7 @@ class _Desk:
         plan: Plan,
         store: Store,
         threads: _Threads,
-        ready: asyncio.Queue[Row | None] | None,
+        ready: _Shelf | None,
     ) -> None:
         self._run, self._plan, self._store, self._ready = run, plan, store, ready
         self._reader, self._writer = threads.reader, threads.writer
@@ -339,13 +361,6 @@ class _Desk:
 
 async def _in(executor: ThreadPoolExecutor | None, work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(executor, work)
-
-
-async def _end(ready: asyncio.Queue[Row | None]) -> None:
-    """Say that there are no more rows, to whoever may have left."""
-    while ready.full():
-        ready.get_nowait()
-    ready.put_nowait(None)
 
 
 def _some(entries: Iterator[Entry]) -> list[Entry]:

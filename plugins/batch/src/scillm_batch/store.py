@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ Changed: TypeAlias = Literal["error", "rerun", "keep"]
 LOG = logging.getLogger("scillm.batch")
 FAILED, RETRYABLE = "NOT is_ok", "is_retryable"
 _AT_A_TIME = 1000
+INDEX_S = 0.5  # the journal may be behind the output by so much
 
 
 @frozen(kw_only=True)
@@ -56,14 +58,23 @@ class Store:
         form: Shape of its lines.
         on_changed: What becomes of a finished item that asks something else now: an
             ``"error"``, ``"rerun"``, which takes the old line out, or ``"keep"``.
+        clock: Tells seconds that never go back.
 
     Raises:
         BatchError: Another run has the output, or it cannot be opened.
     """
 
+    _journal: Journal = None  # type: ignore[assignment]  # until it is opened
+
     def __init__(
-        self, path: Path | None, form: Format = "scillm", on_changed: Changed = "error"
+        self,
+        path: Path | None,
+        form: Format = "scillm",
+        on_changed: Changed = "error",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock, self._indexed_s = clock, clock()
+        self._unindexed: list[tuple[Known, Place]] = []
         self.path, self.form, self._on_changed = path, form, on_changed
         self._lock = None if path is None else _locked(path)
         self._output: Output | None = None
@@ -119,10 +130,18 @@ class Store:
         start = 0 if self._output is None else self._output.end
         if self._output is not None:
             self._output.append(b"".join(lines))
-        self._journal.finish(zip(map(Known.of_row, rows), _placed(lines, start)), self.run)  # noqa: B905  # one line for each row
+        self._unindexed += zip(map(Known.of_row, rows), _placed(lines, start), strict=True)
+        if self._clock() - self._indexed_s > INDEX_S:
+            self.index()
+
+    def index(self) -> None:
+        """Tell the journal of the lines that it does not know; after a crash they are read."""
+        self._journal.finish(self._unindexed, self.run)
+        self._unindexed, self._indexed_s = [], self._clock()
 
     def in_order(self) -> None:
         """Put the lines into the order of the input."""
+        self.index()
         if self._output is not None:
             self._rearrange(self._output, self._journal.places("position"))
 
@@ -132,12 +151,14 @@ class Store:
         Returns:
             How many.
         """
+        self.index()
         ids = [item_id for item_id, _ in self._journal.places(where=condition)]
         self._drop(ids)
         return len(ids)
 
     def counts(self) -> dict[str, Any]:
         """Return sums, as ``Journal.counts``."""
+        self.index()
         return self._journal.counts()
 
     def note(self, name: str, value: str) -> None:
@@ -153,7 +174,9 @@ class Store:
         if self._output is not None:
             self._output.close()
             self._output = None
-        if hasattr(self, "_journal"):
+        if self._journal is not None:
+            if self._unindexed:
+                self.index()
             self._journal.close()
         if self._lock is not None:
             self._lock.release()
