@@ -24,7 +24,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test dev lint types docs bench coverage format generate clean
+.PHONY: help demo test dev lint types docs bench faults coverage format generate clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,9 @@ docs: dev ## build the documentation into docs/_build/html
 
 bench: dev ## measure against plain HTTP clients
 	@$(BIN)/tox run -e bench
+
+faults: dev ## run the fault matrix: every fault through litellm, openai, ... and us
+	@$(BIN)/tox run -e faults
 
 coverage: dev ## run the tests of .venv and print which lines none of them reached
 	@$(BIN)/coverage run -m pytest

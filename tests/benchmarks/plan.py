@@ -82,8 +82,11 @@ REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
     "endpoint": ("attrs", "uvloop; sys_platform != 'win32'"),
     "httpx": ("httpx", "sniffio"),
     "aiohttp": ("aiohttp",),
-    "openai": ("openai",),
+    "openai": ("openai==3.54.0",),
     "litellm": ("litellm==1.106.2",),  # never another: two releases of it were malicious
+    "any-llm": ("any-llm-sdk[openai]==1.40.2", "openai==3.54.0"),
+    "aisuite": ("aisuite[openai]==0.2.0",),
+    "edgequake": ("edgequake-litellm==0.10.4",),
     "scillm": (),  # this checkout's default set
 }
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -248,3 +249,40 @@ def test_litellms_names_call_scillm(endpoint: Endpoint) -> None:
     )
 
     assert said == [["RateLimitError", 429, True], True, "hi", 2]
+
+
+PREFLIGHT = """
+from litellm.extras.preflight import preflight_models
+import os
+preflight_models(api_base=os.environ["CHUTES_API_BASE"], api_key=os.environ.get("CHUTES_API_KEY"))
+"""
+GUARDED = """
+from litellm import completion
+from litellm.extras.preflight import preflight_models
+where = dict(api_base=os.environ["CHUTES_API_BASE"], custom_llm_provider="openai_like")
+asked = [{"role": "user", "content": "hi"}]
+os.environ["SCILLM_MODEL_PREFLIGHT"] = "1"
+try:
+    completion(model="gpt-4o-nano", messages=asked, **where)
+except ValueError as error:
+    print(error.nearest[0])
+os.environ["SCILLM_MODEL_ALIAS"] = "1"
+answer = completion(model="GPT 4o mini", messages=asked, **where)
+print(answer.text, answer._hidden_params["requested_model_id"], answer.served_by.model, sep=", ")
+"""
+
+
+def test_models_are_looked_up_once_and_guarded(endpoint: Endpoint, tmp_path: Path) -> None:
+    """As the quickstart does; an unknown id is a ValueError, a name is resolved if asked for."""
+    base = endpoint.url("echo")
+    variables = {**gateway(base), "XDG_CACHE_HOME": str(tmp_path)}
+
+    said = paste(PREFLIGHT + GUARDED, **variables).splitlines()
+    again = paste(PREFLIGHT, **variables)
+
+    assert said == ["gpt-4o-mini", "hi, GPT 4o mini, gpt-4o-mini"]
+    assert again == ""
+    sent = endpoint.requests_to(base)
+    assert [request.path.rpartition("/")[2] for request in sent] == ["models", "completions"]
+    assert sent[0].headers["authorization"] == "Bearer sk-mock"
+    assert sent[1].json["model"] == "gpt-4o-mini"

@@ -13,3 +13,7 @@ from scillm_json_mode.strict import astrict_json_completion as astrict_json_comp
 from scillm_json_mode.strict import strict_json_completion as json_chat
 from scillm_json_mode.strict import strict_json_completion as strict_json_chat
 from scillm_json_mode.strict import strict_json_completion as strict_json_completion
+from scillm_preflight.api import apreflight_models as apreflight_models
+from scillm_preflight.api import aresolve_models as aresolve_models
+from scillm_preflight.api import preflight_models as preflight_models
+from scillm_preflight.api import resolve_models as resolve_models
