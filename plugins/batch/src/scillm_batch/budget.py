@@ -69,5 +69,11 @@ class Budget:
         )
         return next((n for n, limit, spent in pairs if limit is not None and spent >= limit), "")
 
+    def permitted(self, most: int) -> int:
+        """Return how many items of so many may begin, if no limit is reached yet."""
+        if self._limits.max_requests is None:
+            return most
+        return min(most, self._limits.max_requests - self.requests - self.under_way)
+
     def _expected(self, spent: float) -> float:
         return spent + (spent / self._rows * self.under_way if self._rows else 0)

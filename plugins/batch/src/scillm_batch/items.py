@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 from attrs import field, frozen
@@ -43,6 +43,7 @@ class Item:
         line: Its line in the input, from 1; 0 if it came from an iterator.
         arguments: Arguments of ``completion``, or of ``embedding``.
         operation: Which of the two.
+        size_bytes: Length of its line, 0 if it came from elsewhere.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Item:
     line: int = 0
     arguments: Arguments = field(repr=False)
     operation: Operation = "chat"
+    size_bytes: int = field(default=0, eq=False)
 
 
 @frozen(kw_only=True)
@@ -65,6 +67,7 @@ class BadLine:
     index: int
     line: int
     why: str
+    size_bytes: ClassVar[int] = 0
 
     @property
     def id(self) -> str:

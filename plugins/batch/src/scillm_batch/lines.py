@@ -41,7 +41,7 @@ class Reading:
             return BadLine(index=index, line=line, why=f"it is not JSON: {error}")
         if not isinstance(record, dict):
             return BadLine(index=index, line=line, why="it is not a JSON object")
-        return self.record(record, index=index, line=line)
+        return self.record(record, index=index, line=line, size_bytes=len(text))
 
     def given(self, record: object, *, index: int) -> Entry:
         """Read what an iterator gave."""
@@ -49,7 +49,9 @@ class Reading:
             return self.record(record, index=index, line=0)
         return BadLine(index=index, line=0, why=f"it is {record!r:.80}, not a mapping")
 
-    def record(self, record: Mapping[str, Any], *, index: int, line: int) -> Entry:
+    def record(
+        self, record: Mapping[str, Any], *, index: int, line: int, size_bytes: int = 0
+    ) -> Entry:
         """Read one record: ours, OpenAI's Batch API's, or a row of a table."""
         try:
             if "body" in record and ("custom_id" in record or "url" in record):
@@ -68,6 +70,7 @@ class Reading:
             line=line,
             arguments=arguments,
             operation=operation,
+            size_bytes=size_bytes,
         )
 
     def _of_row(self, row: Mapping[str, Any]) -> dict[str, Any]:

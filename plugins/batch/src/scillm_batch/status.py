@@ -11,7 +11,7 @@ from scillm_batch.items import BatchError
 from scillm_batch.journal import Journal, Place
 from scillm_batch.progress import duration, reasons
 from scillm_batch.rows import Known
-from scillm_batch.run import PROGRESS_NOTE
+from scillm_batch.desk import PROGRESS_NOTE
 from scillm_batch.store import journal_of
 
 SETTINGS_NOTE = "settings"
