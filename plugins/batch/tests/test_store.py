@@ -1,9 +1,13 @@
 """What is finished, and is never lost."""
 
+import contextlib
 import json
 import logging
 import resource
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +37,17 @@ def _digest(store, item):
 def _finish(store, *numbers):
     admitted = store.admit([_item(n) for n in numbers], _asked)
     store.commit([_row(item.index, digest) for item, digest in admitted.items])
+
+
+@contextlib.contextmanager
+def _most_bytes(count):
+    """No file may be longer: a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture
@@ -134,14 +149,12 @@ def test_a_full_disk_leaves_the_file_as_it_was(path):
     with Store(path) as store:
         _finish(store, 0)
         before = path.read_bytes()
-        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         admitted = store.admit([_item(1)], _asked)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, hard))
-        try:
-            with pytest.raises(BatchError, match="what was written before is safe"):
-                store.commit([_row(1, admitted.items[0][1])])
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        with (
+            _most_bytes(len(before) + 100),
+            pytest.raises(BatchError, match="what was written before is safe"),
+        ):
+            store.commit([_row(1, admitted.items[0][1])])
         assert path.read_bytes() == before
 
     with Store(path) as store:
@@ -209,17 +222,127 @@ def test_lines_are_put_into_the_order_of_the_input(path):
         assert store.admit([_item(n) for n in range(6)], _asked).done == 6
 
 
-def test_a_crash_while_lines_are_put_in_order_loses_nothing(path, monkeypatch):
-    """The output is replaced in one step; the journal is made anew if it was not told."""
+@pytest.mark.slow
+def test_a_kill_at_any_line_of_the_program_loses_nothing(tmp_path):
+    """While it recovers, takes out, commits, and puts in order; each that is told of is kept."""
+    program = Path(__file__).with_name("killed_store.py")
+    command = [sys.executable, str(program), str(tmp_path), "41"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout.endswith("kills, 0 problems\n"), done.stdout + done.stderr
+
+
+def test_lines_in_order_are_not_written_again(path):
+    """A resumed run with nothing to do leaves its file alone."""
+    with Store(path) as store:
+        _finish(store, 0, 1, 2)
+        before = path.stat()
+        store.in_order()
+        assert path.stat().st_ino == before.st_ino
+
+
+def test_no_room_for_a_second_file_leaves_the_first(path):
+    """Putting lines in order is done anew by the next run."""
     with Store(path) as store:
         admitted = store.admit([_item(n) for n in range(3)], _asked)
         store.commit([_row(i.index, d) for i, d in reversed(admitted.items)])
-        monkeypatch.setattr(store._journal, "moved", lambda starts: None)
-        store.in_order()
+        before = path.read_bytes()
+        with _most_bytes(100), pytest.raises(BatchError, match="make room and run the same"):
+            store.in_order()
+        assert path.read_bytes() == before
+        assert not path.with_name("out.jsonl.new").exists()
 
     with Store(path) as store:
+        assert store.counts()["done"] == 3
+        store.in_order()
         assert _ids(path) == ["i0", "i1", "i2"]
-        assert store.admit([_item(n) for n in range(3)], _asked).done == 3
+
+
+def test_no_room_for_the_journal_gives_the_lock_back(path):
+    """And says what to do; the lines are there."""
+    now = iter(range(1000)).__next__  # each commit is told to the journal
+    store = Store(path, clock=now)
+    items = store.admit([_item(0), _item(1)], _asked).items
+    with _most_bytes(4096), pytest.raises(BatchError, match="journal .* cannot be written"):
+        for item, digest in items * 100:
+            store.commit([_row(item.index, digest)])
+    with _most_bytes(4096), pytest.raises(BatchError):
+        store.close()
+
+    with Store(path) as again:
+        assert again.admit([_item(0), _item(1)], _asked).done == 2
+
+
+def test_a_journal_of_another_version_is_made_anew(path, caplog):
+    """From the output, which says all."""
+    with Store(path) as store:
+        _finish(store, 0)
+    with sqlite3.connect(journal_of(path)) as other:
+        other.executescript("DROP TABLE items; CREATE TABLE items (x); PRAGMA user_version = 99")
+    other.close()
+
+    with caplog.at_level(logging.WARNING), Store(path) as store:
+        assert store.admit([_item(0)], _asked).done == 1
+    assert "of another version" in caplog.text
+
+
+def test_a_link_to_an_output_stays_a_link(path, tmp_path):
+    """And shares the lock of what it leads to."""
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(path)
+    with Store(link) as store:
+        admitted = store.admit([_item(n) for n in range(2)], _asked)
+        store.commit([_row(i.index, d) for i, d in reversed(admitted.items)])
+        store.in_order()
+        with pytest.raises(BatchError, match="another run is writing"):
+            Store(path)
+    assert link.is_symlink()
+    assert _ids(path) == ["i0", "i1"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"id": "a\ud800"},
+        {"id": "a\0b"},
+        {"arguments": {"messages": ["\ud800"]}},
+        {"arguments": {"messages": [{(1, 2): 3}]}},
+        {"arguments": {"messages": ["nested"]}},
+    ],
+    ids=["half a character", "NUL", "half in a message", "keys", "itself"],
+)
+def test_an_item_that_cannot_be_kept_as_json_is_a_bad_line(path, odd):
+    """And those beside it are asked."""
+    item = Item(**{"id": "a", "index": 1, "line": 2, "arguments": {"messages": []}, **odd})
+    if item.arguments["messages"] == ["nested"]:
+        item.arguments["messages"].append(item.arguments["messages"])
+    with Store(path) as store:
+        admitted = store.admit([_item(0), item], _asked)
+    assert [each.id for each, _ in admitted.items] == ["i0"]
+    assert (admitted.bad[0].line, admitted.bad[0].id) == (2, "#2")
+    assert "cannot be kept as JSON" in admitted.bad[0].why
+
+
+def test_odd_names_are_told_apart(path):
+    """Long, in other scripts, with quotes and ends of lines."""
+    names = [
+        "x" * 100_000,
+        "\u00e9",
+        "e\u0301",
+        "\n",
+        "\u2028",
+        '"',
+        "'; DROP TABLE items",
+        "1",
+        "1.0",
+    ]
+    items = [Item(id=name, index=n, arguments={"messages": [name]}) for n, name in enumerate(names)]
+    with Store(path) as store:
+        admitted = store.admit(items, _asked)
+        store.commit([Row(item_id=i.id, index=i.index, request_hash=d) for i, d in admitted.items])
+    journal_of(path).unlink()
+    with Store(path) as store:
+        assert store.admit(items, _asked).done == len(names)
+    assert [json.loads(line)["item_id"] for line in path.read_text().splitlines()] == names
 
 
 def test_failed_lines_are_taken_out_and_kept_aside(path):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
 
+from scillm_batch.items import BatchError
 from scillm_batch.rows import Known
 
 _AT_A_TIME = 500
+_VERSION = 1  # of the tables; a journal of another one is made anew from the output
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
@@ -47,6 +49,10 @@ ON CONFLICT (item_id) DO UPDATE SET
   is_ok = excluded.is_ok, error = excluded.error, is_retryable = excluded.is_retryable,
   tokens = excluded.tokens, cost = excluded.cost, served_by = excluded.served_by
 """
+
+
+class JournalUnreadable(BatchError):
+    """What is there is not a journal that this version can read."""
 
 
 @frozen
@@ -87,19 +93,57 @@ class Journal:
     """The index of one output. Blocking, for one thread at a time.
 
     Args:
-        path: The SQLite file; None keeps it in memory.
+        path: The SQLite file; None is one that goes when it is closed.
+
+    Raises:
+        JournalUnreadable: It is no journal, or one of another version.
+        BatchError: It cannot be opened or written.
     """
 
     def __init__(self, path: Path | None) -> None:
-        where = ":memory:" if path is None else str(path)
-        self._db = sqlite3.connect(where, check_same_thread=False, timeout=10.0)
+        where = "" if path is None else str(path)
+        self._path = path
         try:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")  # the output is the truth
-            self._db.executescript(_SCHEMA)
-        except sqlite3.DatabaseError:
+            self._db = sqlite3.connect(where, check_same_thread=False, timeout=10.0)
+        except sqlite3.Error as error:
+            raise BatchError(f"the journal {where} cannot be opened: {error}") from None
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self._db.close()
+            if isinstance(error, sqlite3.OperationalError):  # of the disk, not of what is on it
+                raise BatchError(f"the journal {where} cannot be written: {error}") from None
+            raise JournalUnreadable(f"the journal {where} cannot be read ({error})") from None
+        except JournalUnreadable:
             self._db.close()
             raise
+
+    def _prepare(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        (is_used,) = self._db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        if is_used and version != _VERSION:
+            raise JournalUnreadable(
+                f"the journal {self._path} is of another version of scillm-batch"
+            )
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")  # the output is the truth
+        self._db.executescript(f"{_SCHEMA}; PRAGMA user_version = {_VERSION};")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction.
+
+        Raises:
+            BatchError: The disk is full, or the like.
+        """
+        try:
+            with self._db:
+                yield
+        except sqlite3.Error as error:
+            raise BatchError(
+                f"the journal {self._path} cannot be written: {error}; what was written before is "
+                "safe, so make room and run the same command with --resume"
+            ) from None
 
     def meta(self, name: str) -> str | None:
         """Return a note, or None."""
@@ -108,7 +152,7 @@ class Journal:
 
     def note(self, name: str, value: str) -> None:
         """Write a note."""
-        with self._db:
+        with self._writing():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def known(self, ids: Iterable[str]) -> dict[str, Begun]:
@@ -127,13 +171,13 @@ class Journal:
 
     def begin(self, items: Iterable[tuple[str, int, int, str, int]]) -> None:
         """Take note of items of the input: id, position, line, hash, run."""
-        with self._db:
+        with self._writing():
             self._db.execute(_BEGIN, (json.dumps(list(items)),))
 
     def finish(self, lines: Iterable[tuple[Known, Place]], run: int) -> None:
         """Take note of lines that are written."""
         values = json.dumps([_values(known, place) for known, place in lines])
-        with self._db:
+        with self._writing():
             self._db.execute(_FINISH, (values, run))
 
     def places(self, order: str = "start", where: str = "1") -> Iterator[tuple[str, Place]]:
@@ -150,14 +194,35 @@ class Journal:
         with closing(rows):
             yield from ((row[0], Place(*row[1:])) for row in rows)
 
-    def moved(self, starts: Iterable[tuple[int, str]]) -> None:
-        """Take note that lines stand elsewhere now: start, id."""
-        with self._db:
-            self._db.executemany("UPDATE items SET start = ? WHERE item_id = ?", starts)
+    def is_in_order(self) -> bool:
+        """Return whether the lines stand in the order of the input."""
+        (inversions,) = self._db.execute(
+            "SELECT EXISTS (SELECT 1 FROM (SELECT position, LAG(position) OVER (ORDER BY start) "
+            "AS before FROM items WHERE start IS NOT NULL) WHERE before > position)"
+        ).fetchone()
+        return not inversions
+
+    @contextmanager
+    def moving(self) -> Iterator[Callable[[str, int], object]]:
+        """Take note that lines stand elsewhere, of all at the end: yields what is told id, start.
+
+        It may be told while ``places`` is iterated.
+        """
+        with self._writing():
+            self._db.execute("CREATE TEMP TABLE moved (item_id TEXT PRIMARY KEY, start INTEGER)")
+            try:
+                yield lambda *move: self._db.execute("INSERT INTO moved VALUES (?, ?)", move)
+                self._db.execute(
+                    "UPDATE items SET start = "
+                    "(SELECT moved.start FROM moved WHERE moved.item_id = items.item_id) "
+                    "WHERE start IS NOT NULL"
+                )
+            finally:
+                self._db.execute("DROP TABLE moved")
 
     def forget(self, ids: Iterable[str]) -> None:
         """Take note that the lines of some items are gone."""
-        with self._db:
+        with self._writing():
             self._db.executemany(
                 "UPDATE items SET start = NULL, length = NULL, crc = NULL WHERE item_id = ?",
                 ((each,) for each in ids),
@@ -165,7 +230,7 @@ class Journal:
 
     def clear(self) -> None:
         """Forget every item."""
-        with self._db:
+        with self._writing():
             self._db.execute("DELETE FROM items")
 
     def counts(self) -> dict[str, Any]:

@@ -79,19 +79,30 @@ class Output:
 
         Args:
             places: Start and length of each line that is to be kept.
+
+        Raises:
+            BatchError: It cannot be written, and the file is as it was.
         """
         new = self.path.with_name(self.path.name + ".new")
-        with new.open("wb") as file:
-            for start, length in places:
-                file.write(self.read(start, length))
-            file.flush()
-            os.fsync(file.fileno())
-            end = file.tell()
-        new.replace(self.path)
+        try:
+            with new.open("wb") as file:
+                for start, length in places:
+                    file.write(self.read(start, length))
+                file.flush()
+                os.fsync(file.fileno())
+                end = file.tell()
+            fd = os.open(new, os.O_RDWR | os.O_APPEND)
+            new.replace(self.path)
+        except OSError as error:
+            new.unlink(missing_ok=True)
+            raise BatchError(
+                f"the lines of {self.path} cannot be put in order, for which it is written a second "
+                f"time: {error.strerror}; nothing is lost, so make room and run the same command "
+                "with --resume"
+            ) from None
         _sync_folder(self.path)
         os.close(self._fd)
-        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND)
-        self.end = end
+        self._fd, self.end = fd, end
 
     def close(self) -> None:
         """Close the file."""
@@ -110,11 +121,20 @@ class Output:
 
 
 def append_aside(path: Path, lines: Iterable[bytes]) -> None:
-    """Append lines to another file, and see that they are on the disk."""
-    with path.open("ab") as file:
-        file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())
+    """Append lines to another file, and see that they are on the disk.
+
+    Raises:
+        BatchError: They are not.
+    """
+    try:
+        with path.open("ab") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise BatchError(
+            f"lines cannot be kept in {path}: {error.strerror}; nothing was taken out"
+        ) from None
 
 
 def _sync_folder(path: Path) -> None:

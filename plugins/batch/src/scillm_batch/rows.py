@@ -14,6 +14,7 @@ from scillm import APIError
 Format: TypeAlias = Literal["scillm", "openai"]
 FORMATS: tuple[Format, ...] = ("scillm", "openai")
 _OPENAI_ID = "batch_req_"
+_LINE_ENDS = tuple(end.encode() for end in "\u0085\u2028\u2029")
 
 
 @frozen(kw_only=True)
@@ -130,9 +131,17 @@ class Row:
         """Return the row as one line of JSON, its line break included."""
         record = self.record() if form == "scillm" else self.openai_record()
         try:
-            return _ENCODE(record) + b"\n"
+            return _in_one_line(_ENCODE(record))
         except (UnicodeEncodeError, TypeError):  # half of a character, which JSON can escape
             return json.dumps(record, default=_plain).encode() + b"\n"
+
+
+def _in_one_line(text: bytes) -> bytes:
+    """End a line, and escape what ``str.splitlines`` takes for the end of one."""
+    for end in _LINE_ENDS:
+        if end in text:
+            text = text.replace(end, b"\\u%04x" % ord(end.decode()))
+    return text + b"\n"
 
 
 @frozen(kw_only=True)

@@ -29,10 +29,9 @@ def status(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise BatchError(f"there is no output {path}")
-    where = journal_of(path)
-    if not where.is_file():
+    journal = _journal(path)
+    if journal is None:
         return _read(path)
-    journal = Journal(where)
     try:
         progress = json.loads(journal.meta(PROGRESS_NOTE) or "{}")
         counts = journal.counts()
@@ -51,14 +50,24 @@ def status(path: Path) -> dict[str, Any]:
 
 def note(path: Path, name: str) -> str | None:
     """Return what a run noted in the journal of its output, or None."""
-    where = journal_of(path)
-    if not where.is_file():
+    journal = _journal(path)
+    if journal is None:
         return None
-    journal = Journal(where)
     try:
         return journal.meta(name)
     finally:
         journal.close()
+
+
+def _journal(path: Path) -> Journal | None:
+    """Open the journal of an output; None if it is gone, or cannot be used."""
+    where = journal_of(path.resolve())
+    if not where.is_file():
+        return None
+    try:
+        return Journal(where)
+    except BatchError:  # the lines themselves tell all but the rate
+        return None
 
 
 def _read(path: Path) -> dict[str, Any]:

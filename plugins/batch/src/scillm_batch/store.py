@@ -9,10 +9,10 @@ Everything here blocks, and is for one thread at a time.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -21,7 +21,7 @@ from filelock import FileLock
 from filelock import Timeout as LockTaken
 
 from scillm_batch.items import Arguments, BadLine, BatchError, Entry, Item, request_hash
-from scillm_batch.journal import Begun, Journal, Place
+from scillm_batch.journal import Begun, Journal, JournalUnreadable, Place
 from scillm_batch.output import Output, append_aside
 from scillm_batch.rows import Format, Known, Row
 
@@ -74,6 +74,7 @@ class Store:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock, self._indexed_s = clock, clock()
+        path = None if path is None else path.resolve()  # a link is not replaced by a file
         self._unindexed: list[tuple[Known, Place]] = []
         self.path, self.form, self._on_changed = path, form, on_changed
         self._lock = None if path is None else _locked(path)
@@ -104,14 +105,15 @@ class Store:
         Raises:
             BatchError: A finished item asks something else now.
         """
-        sorting = _Sorting(self._journal.known(entry.id for entry in entries), self.run)
-        for entry in entries:
+        digested = [_digested(entry, asked) for entry in entries]
+        sorting = _Sorting(self._journal.known(entry.id for entry, _ in digested), self.run)
+        for entry, digest in digested:
             if isinstance(entry, BadLine):
                 sorting.bad.append(entry)
             elif (twin := sorting.twin(entry)) is not None:
                 sorting.bad.append(twin)
             else:
-                self._sort(sorting, entry, request_hash(asked(entry), entry.operation))
+                self._sort(sorting, entry, digest)
         if sorting.changed:
             self._drop(sorting.changed)
         self._journal.begin(sorting.begun(self.run))
@@ -140,9 +142,13 @@ class Store:
         self._unindexed, self._indexed_s = [], self._clock()
 
     def in_order(self) -> None:
-        """Put the lines into the order of the input."""
+        """Put the lines into the order of the input.
+
+        Raises:
+            BatchError: There is no room for a second file; the first is as it was.
+        """
         self.index()
-        if self._output is not None:
+        if self._output is not None and not self._journal.is_in_order():
             self._rearrange(self._output, self._journal.places("position"))
 
     def take_out(self, condition: str) -> int:
@@ -171,15 +177,16 @@ class Store:
 
     def close(self) -> None:
         """Give back the files and the lock."""
-        if self._output is not None:
-            self._output.close()
-            self._output = None
-        if self._journal is not None:
-            if self._unindexed:
-                self.index()
-            self._journal.close()
-        if self._lock is not None:
-            self._lock.release()
+        with ExitStack() as closing:
+            if self._lock is not None:
+                closing.callback(self._lock.release)
+            if self._journal is not None:
+                closing.callback(self._journal.close)
+                if self._unindexed:
+                    closing.callback(self.index)
+            if self._output is not None:
+                closing.callback(self._output.close)
+                self._output = None
 
     def __enter__(self) -> Store:
         return self
@@ -212,24 +219,21 @@ class Store:
         output, gone = self._output, set(ids)
         lines = (output.read(p.start, p.length) for i, p in self._journal.places() if i in gone)
         append_aside(output.path.with_name(output.path.name + ".superseded"), lines)
-        kept = [(i, p) for i, p in self._journal.places() if i not in gone]
-        self._rearrange(output, kept)
+        self._rearrange(output, (each for each in self._journal.places() if each[0] not in gone))
         self._journal.forget(ids)
 
     def _rearrange(self, output: Output, kept: Iterable[tuple[str, Place]]) -> None:
-        """Write the output anew, then tell the journal: after a crash between, it is made anew."""
-        starts: list[tuple[int, str]] = []
-        at = 0
+        """Write the output anew, and tell the journal: after a crash between, it is made anew."""
+        with self._journal.moving() as moved:
 
-        def places() -> Iterator[tuple[int, int]]:
-            nonlocal at
-            for item_id, place in kept:
-                starts.append((at, item_id))
-                at += place.length
-                yield place.start, place.length
+            def places() -> Iterator[tuple[int, int]]:
+                at = 0
+                for item_id, place in kept:
+                    moved(item_id, at)
+                    at += place.length
+                    yield place.start, place.length
 
-        output.rewrite(places())
-        self._journal.moved(starts)
+            output.rewrite(places())
 
     def _recover(self, output: Output) -> None:
         """Bring the journal to what the output says."""
@@ -302,6 +306,20 @@ class _Sorting:
             yield item.id, item.index, item.line, digest, run
 
 
+def _digested(entry: Entry, asked: Callable[[Item], Arguments]) -> tuple[Entry, str]:
+    """Return an entry with the digest of what it asks; one that cannot be written is a bad line."""
+    if isinstance(entry, BadLine):
+        return entry, ""
+    try:
+        entry.id.encode()
+        if "\0" in entry.id:
+            raise ValueError("its item_id has a NUL character")  # noqa: TRY301  # one place tells
+        return entry, request_hash(asked(entry), entry.operation)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        why = f"it cannot be kept as JSON: {error}"
+        return BadLine(index=entry.index, line=entry.line, why=why), ""
+
+
 def _placed(lines: Sequence[bytes], start: int) -> Iterator[Place]:
     for line in lines:
         yield Place(start, len(line), zlib.crc32(line))
@@ -335,8 +353,8 @@ def _journal(path: Path) -> Journal:
     where = journal_of(path)
     try:
         return Journal(where)
-    except sqlite3.DatabaseError as error:
-        LOG.warning("the journal %s cannot be read (%s), and is made anew", where, error)
+    except JournalUnreadable as error:
+        LOG.warning("%s, and is made anew", error)
         for each in (where, Path(f"{where}-wal"), Path(f"{where}-shm")):
             each.unlink(missing_ok=True)
         return Journal(where)
