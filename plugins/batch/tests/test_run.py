@@ -177,10 +177,217 @@ def test_an_input_that_fails_half_way_keeps_what_was_answered(where, tmp_path):
         raise KeyError("no more")
 
     with pytest.raises(KeyError):
-        finished(run_batch(broken(), out, **where("echo")))
+        finished(run_batch(broken(), out, **where("echo-lat5")))
 
-    assert len(rows_of(out)) >= 200
+    assert len(rows_of(out)) == 300
     assert finished(run_batch(requests(300), out, resume=True, **where("echo"))).done == 300
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_source_that_pauses_hands_over_what_it_has(where, kind):
+    """The first items are answered before the next one is there."""
+    answered = threading.Event()
+
+    def paused():
+        yield from requests(3)
+        assert answered.wait(20)
+        yield from requests(4)[3:]
+
+    async def asynchronous():
+        for each in requests(3):
+            yield each
+        await asyncio.to_thread(answered.wait, 20)
+        yield requests(4)[3]
+
+    async def main():
+        seen = []
+        async for row in run_batch(paused() if kind == "sync" else asynchronous(), **where("echo")):
+            seen.append(row.index)
+            if len(seen) == 3:
+                answered.set()
+        return seen
+
+    assert sorted(asyncio.run(main())) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_source_that_says_nothing_more_holds_up_neither_a_stop_nor_a_limit(where, kind):
+    """It is left behind; a run that ends so is not complete."""
+    release = threading.Event()
+
+    def silent():
+        yield from requests(2)
+        release.wait(60)
+
+    async def asynchronous():
+        for each in requests(2):
+            yield each
+        await asyncio.sleep(60)
+
+    async def main():
+        source = silent() if kind == "sync" else asynchronous()
+        return await run_batch(source, limits={"max_wall_time_s": 0.3}, **where("echo"))
+
+    begun_s = time.monotonic()
+    summary = asyncio.run(main())
+    release.set()
+    assert (summary.stopped, summary.done) == ("max_wall_time_s is reached", 2)
+    assert time.monotonic() - begun_s < 20
+
+
+def test_a_source_is_closed_when_a_run_ends_early(where):
+    """So that its files are."""
+    closed = []
+
+    def source():
+        try:
+            yield from requests(5000)
+        finally:
+            closed.append("sync")
+
+    async def asynchronous():
+        try:
+            for each in requests(5000):
+                yield each
+        finally:
+            closed.append("async")
+
+    for each in (source(), asynchronous()):
+        finished(run_batch(each, limits={"max_requests": 3}, **where("echo")))
+    assert closed == ["sync", "async"]
+
+
+def test_a_limit_that_the_whole_input_keeps_is_not_reached(where, tmp_path):
+    """As many requests as there are items."""
+    summary = finished(run_batch(requests(9), limits={"max_requests": 9}, **where("echo")))
+    assert (summary.stopped, summary.done, summary.is_complete) == ("", 9, True)
+
+
+@pytest.mark.parametrize("turns", [*range(0, 60, 5), *range(60, 300, 30)])
+def test_a_run_that_is_cancelled_leaves_nothing_behind(where, tmp_path, turns):
+    """No task, thread or lock, whatever it was waiting for; and it can be resumed."""
+    out, place = tmp_path / "out.jsonl", where("echo")
+
+    async def main():
+        task = asyncio.ensure_future(awaited(run_batch(requests(40), out, **place)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        for _ in range(1000):
+            names = [each.name for each in threading.enumerate()]
+            if not any("scillm-batch" in name for name in names):
+                break
+            await asyncio.sleep(0.01)
+        assert not any("scillm-batch" in name for name in names)
+        return await run_batch(requests(40), out, resume=True, **place)
+
+    assert asyncio.run(main()).ok == 40
+    assert [row["index"] for row in rows_of(out)] == list(range(40))
+
+
+async def awaited(run):
+    """A run as a coroutine."""
+    return await run
+
+
+class Scripted:
+    """An engine that does as it is told."""
+
+    def __init__(self, work):
+        self._work = work
+
+    def state(self):
+        return {"in_flight": 0, "limit": 0, "paused_s": 0.0}
+
+    async def run(self, job, pull, push):
+        await self._work(pull, push)
+
+
+def _row(item, digest):
+    return Row(item_id=item.id, index=item.index, request_hash=digest)
+
+
+async def _twice(pull, push):
+    ((item, digest),) = await pull(1)
+    await push(_row(item, digest))
+    await push(_row(item, digest))
+
+
+async def _never(pull, push):
+    while await pull(3):
+        pass
+
+
+async def _foreign(pull, push):
+    await pull(1)
+    await push(Row(item_id="zz", index=0, request_hash=""))
+
+
+async def _early(pull, push):
+    for item, digest in await pull(3):
+        await push(_row(item, digest))
+
+
+@pytest.mark.parametrize(
+    ("work", "why", "lines"),
+    [
+        (_twice, "a row of 'i0', for which nobody waits", 1),
+        (_never, "with 10 items unanswered", 0),
+        (_foreign, "a row of 'zz', for which nobody waits", 0),
+        (_early, "before the input did, with 0 items unanswered", 3),
+    ],
+)
+def test_an_engine_that_breaks_its_word_is_told(tmp_path, work, why, lines):
+    """No line is doubled, and no item is lost in silence."""
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(BatchError, match=why):
+        finished(run_batch(requests(10), out, engine=Scripted(work)))
+    assert len(rows_of(out)) == lines
+
+
+def test_runs_side_by_side_and_one_twice(where, tmp_path):
+    """In one loop, each with its output; one that has begun is not begun again."""
+
+    async def main():
+        runs = [run_batch(requests(20), tmp_path / f"{n}", **where("echo")) for n in range(3)]
+        assert runs[0].progress() == {}
+        summaries = await asyncio.gather(*map(awaited, runs))
+        assert [each.ok for each in summaries] == [20, 20, 20]
+        assert runs[0].progress()["done"] == 20
+        with pytest.raises(BatchError, match="has begun before"):
+            await runs[0]
+        both = [run_batch(requests(20), tmp_path / "same", **where("echo")) for _ in range(2)]
+        return await asyncio.gather(*map(awaited, both), return_exceptions=True)
+
+    one, other = asyncio.run(main())
+    assert {type(one), type(other)} == {Summary, BatchError}
+
+
+def test_answers_of_any_content_are_kept(where, tmp_path):
+    """Large, nested, with numbers that JSON has no room for, half characters, other line ends."""
+    out = tmp_path / "out.jsonl"
+    texts = [
+        "x" * 1_000_000,
+        "[" * 3000 + "]" * 3000,
+        "[NaN]",
+        "[1e999]",
+        '{"a": ' + "9" * 5000 + "}",
+        '{"a": ' + "9" * 50 + "}",
+        '{"a": "\\ud800"}',
+        "a\u2028b\u2029c\x85d",
+        "",
+    ]
+    items = [{"messages": [{"role": "user", "content": text}]} for text in texts]
+
+    summary = finished(run_batch(items, out, **where("echo")))
+
+    rows = rows_of(out)
+    assert summary.ok == len(texts)
+    assert [row["content"] for row in rows] == texts
+    assert rows[2]["parsed"] is None
+    assert rows[5]["parsed"] == {"a": int("9" * 50)}
 
 
 def test_an_item_that_fails_is_a_row_that_says_why(where, tmp_path):

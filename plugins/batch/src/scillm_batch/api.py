@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from contextlib import aclosing, nullcontext
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -143,12 +144,13 @@ def _entries(requests: Any, reading: Reading) -> Any:
 
 async def _of_async(requests: AsyncIterable[Any], reading: Reading) -> AsyncIterator[Entry]:
     index = 0
-    async for request in requests:
-        if isinstance(request, Item):
-            yield request
-        else:
-            yield reading.given(request, index=index)
-        index += 1
+    async with aclosing(requests) if isinstance(requests, AsyncGenerator) else nullcontext():
+        async for request in requests:
+            if isinstance(request, Item):
+                yield request
+            else:
+                yield reading.given(request, index=index)
+            index += 1
 
 
 @frozen(kw_only=True)

@@ -79,10 +79,10 @@ class Desk:
             await asyncio.gather(running, *others, return_exceptions=True)
         if self._feed.error is not None:
             raise self._feed.error
-        if self._out:
+        if self._out or not (self._feed.is_exhausted or self.stopped):
             raise BatchError(
-                f"the engine ended with {len(self._out)} items unanswered, such as "
-                f"{next(iter(self._out))!r}; what was answered is written, --resume goes on"
+                f"the engine ended before the input did, with {len(self._out)} items unanswered; "
+                "what was answered is written, --resume goes on"
             )
         if self._feed.is_exhausted:
             self.stopped = ""  # too late: all was asked

@@ -42,13 +42,13 @@ class Feed:
         self._items: deque[Digested] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._has_room = asyncio.Event()
-        self._is_ended = self._is_stopped = False
+        self._is_complete = self._is_ended = self._is_stopped = False
         self.error: Exception | None = None
 
     @property
     def is_exhausted(self) -> bool:
         """Whether every entry was read, admitted and taken, and none is to come."""
-        return self._is_ended and not self._items and self.error is None
+        return self._is_complete and not self._items
 
     async def run(self) -> None:
         """Read and admit to the end of the input."""
@@ -60,6 +60,7 @@ class Feed:
                 while len(self._items) >= AT_A_TIME:
                     self._has_room.clear()
                     await self._has_room.wait()
+            self._is_complete = True
         except Exception as error:  # noqa: BLE001  # whatever a user's iterator raises; it is kept
             self.error = error
         finally:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sized
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,8 +42,9 @@ def _of_file(path: str, reading: Reading) -> Iterator[Entry]:
 
 
 def _of_iterable(source: Iterable[Any], reading: Reading) -> Iterator[Entry]:
-    for index, record in enumerate(source):
-        yield record if isinstance(record, Item) else reading.given(record, index=index)
+    with closing(source) if isinstance(source, Generator) else nullcontext():
+        for index, record in enumerate(source):
+            yield record if isinstance(record, Item) else reading.given(record, index=index)
 
 
 def count(source: Any) -> int | None:
