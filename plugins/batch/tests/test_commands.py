@@ -1,7 +1,9 @@
 """``scillm batch`` as it is typed."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -139,22 +141,136 @@ def test_what_is_not_there_is_one_line(typed, tmp_path):
     assert "is no NAME=VALUE" in bad.output
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--option", "resume=1"), "--option resume=...: that is of the run"),
+        (("--router", "absent.json"), "absent.json' cannot be read: [Errno 2]"),
+        (("--max-cost", "-1"), "max_cost=-1.0 must be more than 0"),
+        (("--engine", "moon"), "pip install scillm-engine-moon"),
+    ],
+)
+def test_an_option_that_cannot_be_is_one_line(typed, tmp_path, words, why):
+    """Before anything is written."""
+    out = tmp_path / "out.jsonl"
+    refused = typed("run", _input(tmp_path), "--out", out, "-m", "openai_like/m", *words)
+    assert refused.exit_code == 1
+    assert why in refused.output
+    assert not out.exists()
+
+
+def test_a_run_may_retry_too(typed, gateway, tmp_path):
+    """Where the journal is gone."""
+    out = tmp_path / "out.jsonl"
+    words = ("run", _input(tmp_path), "--out", out, "--option", "max_retries=0")
+    script = _to(gateway, "s503.ok-echo")
+    assert typed(*words, *script, "--concurrency", "1").exit_code == 1
+    (tmp_path / "out.jsonl.journal").unlink()
+
+    again = typed(*words, *script, "--retry", "retryable")
+
+    assert again.exit_code == 0, again.output
+    assert "this run: 1 asked, 2 were there" in again.output
+
+
+def test_a_status_without_a_journal_is_read_from_the_lines(typed, gateway, tmp_path):
+    """Also where that is damaged, or of another version; another file is refused."""
+    out = tmp_path / "out.jsonl"
+    assert typed("run", _input(tmp_path), "--out", out, *_to(gateway)).exit_code == 0
+    (tmp_path / "out.jsonl.journal").write_text("nothing of the kind")
+    assert "done     3: 3 answered" in typed("status", out).output
+    assert "no row of a run, at byte 0" in typed("status", tmp_path / "in.jsonl").output
+
+
+def _started(*words, **more):
+    """A command in a process of its own."""
+    program = "from scillm_batch.commands import batch; batch()"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        **more,
+    )
+
+
+@pytest.mark.slow
+def test_a_run_can_be_looked_at_from_another_process(typed, gateway, tmp_path):
+    """While it goes on: what is done, how fast, and how long it will take."""
+    out = tmp_path / "out.jsonl"
+    words = ("run", _input(tmp_path, 100_000), "--out", out, *_to(gateway, "echo-lat50"))
+    process = _started(*words, stderr=subprocess.DEVNULL)
+    try:
+        deadline_s = time.monotonic() + 60
+        while time.monotonic() < deadline_s:
+            time.sleep(0.2)
+            found = typed("status", out, "--json") if out.exists() else None
+            if found and found.exit_code == 0 and json.loads(found.output)["rate"]:
+                break
+        seen = json.loads(found.output)
+        assert 0 < seen["done"] < seen["total"] == 100_000
+        assert seen["eta_s"] > 0
+        told = typed("status", out).output
+        assert "have no line yet" in told
+        assert "left" in told
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_standard_input_that_stays_open_holds_up_no_end(gateway, tmp_path, number):
+    """A signal finishes what is under way, and the process ends with a code of its own."""
+    out, base = tmp_path / "out.jsonl", gateway.url("echo")
+    words = ("run", "-", "--out", out, "-m", "openai_like/m", "--api-base", base)
+    words += ("--option", "api_key=sk-x")
+    with _started(*words, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            process.stdin.write(_input(tmp_path).read_bytes() + b"\n")
+            process.stdin.flush()
+            assert gateway.wait_until(lambda e: len(e.requests_to(base)) == 3, 60)
+            process.send_signal(number)
+            assert process.wait(30) == 128 + number
+        finally:
+            process.kill()
+    assert len(out.read_text().splitlines()) == 3
+
+
+@pytest.mark.slow
+def test_a_terminal_is_shown_a_bar(gateway, tmp_path):
+    """Ctrl-C typed there stops the run, and the bar is whole at the end."""
+    out, base = tmp_path / "out.jsonl", gateway.url("echo-lat100")
+    words = ("run", _input(tmp_path, 500), "--out", out, "-m", "openai_like/m")
+    words += ("--api-base", base, "--option", "api_key=sk-x")
+    ours, theirs = pty.openpty()
+    process = _started(*words, stdin=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    assert gateway.wait_until(lambda e: len(e.requests_to(base)) > 20, 60)
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+    shown = b""
+    with contextlib.suppress(OSError):  # it is closed
+        while more := os.read(ours, 65536):
+            shown += more
+    os.close(ours)
+    stdout, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert b"finishing what is under way" in shown
+    assert b"/500" in shown
+    assert "\u2501".encode() in shown  # of the bar
+    assert shown.endswith(b"\x1b[?25h")  # the cursor is back
+    assert b"stopped because you interrupted it" in stdout
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_finishes_or_stops_and_can_be_resumed(gateway, tmp_path, times):
     """Once: what is under way is written. Twice: at once."""
     out = tmp_path / "out.jsonl"
     base = gateway.url("echo-lat200")
-    words = ["run", str(_input(tmp_path, 500)), "--out", str(out), "-m", "openai_like/m"]
-    words += ["--api-base", base, "--option", "api_key=sk-x", "--concurrency", "4"]
-    program = "from scillm_batch.commands import batch; batch()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+    words = ("run", _input(tmp_path, 500), "--out", out, "-m", "openai_like/m")
+    words += ("--api-base", base, "--option", "api_key=sk-x", "--concurrency", "4")
+    process = _started(*words, stderr=subprocess.PIPE, text=True)
     assert gateway.wait_until(lambda e: len(e.requests_to(base)) > 8, 30)
     for _ in range(times):
         process.send_signal(signal.SIGINT)

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -12,6 +15,7 @@ from pytest_scillm.endpoint import Endpoint
 from scillm import Router, extras, run_batch
 from scillm_batch import BatchError, Item, Limits, Row, Summary
 from scillm_batch.engines import Local
+from scillm_batch.progress import line
 
 NUMBER = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a", "b"]}
 
@@ -468,6 +472,30 @@ def test_a_router_can_be_given(where, tmp_path):
         assert row["attempts"] == 2
 
 
+def _deployment(place, model, order=1):
+    inner = {"model": model, "custom_llm_provider": "openai_like", "order": order}
+    return {"model_name": "text", "litellm_params": {**inner, "api_base": place, "api_key": "sk-x"}}
+
+
+def test_routes_that_rest_are_told(where):
+    """In the progress, while a Router leaves one alone."""
+    good, bad = where("echo-lat5")["api_base"], where("503")["api_base"]
+    router = {
+        "model_list": [_deployment(bad, "m", order=1), _deployment(good, "m", order=2)],
+        "cooldown_time": 60,
+    }
+
+    async def main():
+        run = run_batch(requests(20), model="text", router=router)
+        async for _ in run:
+            pass
+        return run.progress()
+
+    progress = asyncio.run(main())
+    assert [name.partition(":")[0] for name in progress["resting"]] == ["text"]
+    assert f"resting: {progress['resting'][0]}" in line(progress)
+
+
 @pytest.fixture
 def scripted():
     """A server that answers with texts, one after another."""
@@ -481,7 +509,8 @@ def scripted():
             status, text = said if isinstance(said, tuple) else (200, said)
             message = {"role": "assistant", "content": text}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            answer = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
+            answer = {"id": "c", "object": "chat.completion", "created": 1}
+            answer["model"] = body["model"].rpartition("/")[2]
             usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
             answer |= {"choices": [choice], "usage": usage}
             out = json.dumps(answer if status == 200 else {"error": {"message": text}}).encode()
@@ -586,6 +615,22 @@ def test_an_exact_model_is_the_one_that_answers(scripted, tmp_path):
     assert finished(run_batch(requests(1), exact_model="m", **place)).ok == 1
 
 
+def test_an_exact_model_of_a_router_is_one_for_the_whole_run(scripted, tmp_path):
+    """What another model of the group answers, when the first is out, is an error."""
+    out, place = tmp_path / "out.jsonl", scripted.where
+    scripted.texts = ["one", (503, "out"), "two", "three"]
+    router = {"model_list": [_deployment(place["api_base"], n, o) for o, n in enumerate("mn")]}
+
+    finished(
+        run_batch(requests(2), out, model="text", router=router, exact_model=True, concurrency=1)
+    )
+
+    first, second = rows_of(out)
+    assert (first["error"], first["served_by"]["model"]) == (None, "m")
+    assert second["error"]["type"] == "OtherModel"
+    assert "from the model 'n', and the run is for 'm' alone" in second["error"]["message"]
+
+
 def test_an_exact_model_waits_as_long_as_it_takes(where, tmp_path):
     """And is never replaced by a fallback."""
     out, place = tmp_path / "out.jsonl", where("s429.429.429.429.429.ok-echo")
@@ -609,6 +654,42 @@ def test_a_limit_stops_a_run_that_can_be_resumed(where, tmp_path, answers, limit
     assert 5 <= first.asked <= 14
     assert len(answers(place["api_base"])) == first.asked
     assert finished(run_batch(requests(40), out, resume=True, **place)).done == 40
+
+
+PRICES = {"mock-model": {"request_usd": 0.25}}
+
+
+def test_money_may_be_limited(where, tmp_path):
+    """Calls are asked for their cost; it is in the rows and in the sums."""
+    out, place = tmp_path / "out.jsonl", where("echo-lat5")
+    run = run_batch(
+        requests(40), out, concurrency=4, limits={"max_cost": 2.0}, prices=PRICES, **place
+    )
+    summary = finished(run)
+
+    assert summary.stopped == "max_cost is reached"
+    assert summary.cost == pytest.approx(0.25 * summary.done)
+    assert 2.0 <= summary.cost <= 3.0
+    assert {row["cost"] for row in rows_of(out)} == {0.25}
+
+
+def test_a_limit_of_cost_that_nobody_can_keep_stops_the_run(where, tmp_path):
+    """At the first answer of unknown cost, and says how to give its price."""
+    run = run_batch(requests(500), concurrency=4, limits={"max_cost": 2.0}, **where("echo"))
+    summary = finished(run)
+    assert summary.stopped.startswith("nobody knows what openai_like/m at http://127.0.0.1")
+    assert summary.stopped.endswith("give its price by SCILLM_PRICES or prices={...}")
+    assert summary.done < 20
+
+
+def test_a_limit_of_cost_needs_somebody_who_tells_it():
+    """With what to install."""
+    program = "from scillm import run_batch; run_batch([], limits={'max_cost': 1})"
+    command, blocked = [sys.executable, "-c", program], {"SCILLM_PLUGINS_BLOCK": "telemetry"}
+    run = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **blocked}, check=False
+    )
+    assert "pip install 'scillm-telemetry[prices]'" in run.stderr
 
 
 def test_requests_are_never_more_than_permitted(where, answers):
@@ -698,6 +779,7 @@ def test_an_engine_that_nobody_brings_is_named():
     [
         ({"concurrency": 0}, "1 or more"),
         ({"output_format": "xml"}, "scillm and openai"),
+        ({"limits": {"max_tokens": 0}}, "max_tokens=0 must be more than 0"),
         ({"limits": {"max_token": 3}}, "limits has 'max_token'; there are max_requests"),
     ],
 )

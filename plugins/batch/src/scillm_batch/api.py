@@ -87,7 +87,8 @@ def run_batch(  # noqa: PLR0913  # the arguments of a user, by name
         output_format: ``"scillm"``, or ``"openai"`` for lines of OpenAI's Batch API.
         is_ordered: Whether a complete output is put into the order of the input.
         limits: What may be spent: ``max_requests``, ``max_tokens``, ``max_cost`` in USD,
-            ``max_wall_time_s``. A run that stopped at a limit can be resumed.
+            ``max_wall_time_s``. A run that stopped at a limit can be resumed. With ``max_cost``
+            every call is asked for its cost, and one of unknown cost stops the run.
         engine: Who makes the calls: ``"local"``, the name of a plugin's, or an engine.
         engine_options: What that is told.
         notes: Texts to keep in the journal, by name.
@@ -102,9 +103,10 @@ def run_batch(  # noqa: PLR0913  # the arguments of a user, by name
         system=None if system is None else Template.of(system),
         id_column=id_column,
     )
+    permitted = _limits(limits)
     job = Job(
         model=model,
-        defaults=arguments,
+        defaults=arguments if permitted.max_cost is None else {**_costed(), **arguments},
         router=router,
         schema=_schema(schema),
         max_repairs=max_repairs,
@@ -129,7 +131,7 @@ def run_batch(  # noqa: PLR0913  # the arguments of a user, by name
             condition=RETRIES[retry] if retry else None,
             notes=notes or {},
         ),
-        limits=_limits(limits),
+        limits=permitted,
         is_ordered=is_ordered,
         total=partial(count, requests),
     )
@@ -194,7 +196,26 @@ def _limits(limits: Limits | Mapping[str, Any] | None) -> Limits:
     names = [each.name for each in fields(Limits)]
     if unknown := [name for name in limits or () if name not in names]:
         raise BatchError(f"limits has {unknown[0]!r}; there are {', '.join(names)}")
+    for name, value in (limits or {}).items():
+        if value is not None and not value > 0:
+            raise BatchError(f"{name}={value!r} must be more than 0")
     return Limits(**(limits or {}))
+
+
+def _costed() -> dict[str, Any]:
+    """Return what makes answers tell their cost, for a limit of it.
+
+    Raises:
+        BatchError: No plugin knows costs.
+    """
+    import scillm
+
+    if "cost" not in scillm.kernel().plugins.options:
+        raise BatchError(
+            "max_cost needs a plugin that knows what answers cost, and none is active: "
+            "pip install 'scillm-telemetry[prices]', and see `scillm plugins`"
+        )
+    return {"cost": True}
 
 
 def _schema(schema: Any) -> Mapping[str, Any] | None:

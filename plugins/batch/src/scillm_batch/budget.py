@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from scillm_batch.rows import Row
+from scillm_batch.rows import Row, who
 
 
 @frozen(kw_only=True)
@@ -43,6 +43,7 @@ class Budget:
         self._begun_s = clock()
         self.requests = self.tokens = self.under_way = self._rows = 0
         self.cost: float | None = None
+        self.unpriced = ""
 
     def begun(self, items: int = 1) -> None:
         """Take note of items that are handed out."""
@@ -54,12 +55,19 @@ class Budget:
         self._rows += 1
         self.requests += row.attempts
         self.tokens += int((row.usage or {}).get("total_tokens") or 0)
+        if row.cost is None and row.response is not None:
+            self.unpriced = who(row.served_by) or "an answer"
         if row.cost is not None:
             self.cost = (self.cost or 0.0) + row.cost
 
     def exhausted(self) -> str:
-        """Return which limit is reached, ``""`` if none is."""
+        """Return why nothing more may begin, ``""`` if something may."""
         limits = self._limits
+        if limits.max_cost is not None and self.unpriced:
+            return (
+                f"nobody knows what {self.unpriced} costs, so max_cost cannot be kept: give its "
+                "price by SCILLM_PRICES or prices={...}"
+            )
         spent_s = self._clock() - self._begun_s
         pairs = (
             ("max_requests", limits.max_requests, self.requests + self.under_way),
@@ -67,7 +75,14 @@ class Budget:
             ("max_cost", limits.max_cost, self._expected(self.cost or 0.0)),
             ("max_wall_time_s", limits.max_wall_time_s, spent_s),
         )
-        return next((n for n, limit, spent in pairs if limit is not None and spent >= limit), "")
+        return next(
+            (
+                f"{n} is reached"
+                for n, limit, spent in pairs
+                if limit is not None and spent >= limit
+            ),
+            "",
+        )
 
     def permitted(self, most: int) -> int:
         """Return how many items of so many may begin, if no limit is reached yet."""

@@ -15,7 +15,9 @@ import click
 from scillm import ScillmError
 
 F = TypeVar("F", bound=Callable[..., Any])
-STOPPED, FAILED, INTERRUPTED = 3, 1, 130
+STOPPED, FAILED = 3, 1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALLED = {"you interrupted it": 130, "it was terminated": 143}
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -139,6 +141,11 @@ def _limits(command: F) -> F:
 @click.option("--out", required=True, type=_FILE, help="The output, JSONL.")
 @click.option("--resume", is_flag=True, help="Go on with an output that has lines.")
 @click.option("--overwrite", is_flag=True, help="Begin such an output anew.")
+@click.option(
+    "--retry",
+    type=click.Choice(["failed", "retryable"]),
+    help="Go on, and ask items again that failed.",
+)
 @_options
 @_limits
 def run(source: str, out: Path, **given: Any) -> None:
@@ -146,11 +153,11 @@ def run(source: str, out: Path, **given: Any) -> None:
 
     Ctrl-C once finishes what is under way and stops, twice stops now; run again with
     --resume to go on. Exits with 0 if every item has an answer, 1 if some failed, 3 if a limit
-    stopped it.
+    stopped it. A signal to terminate (SIGTERM) is as Ctrl-C.
     """
     with _errors():
         settings = _settings(given)
-        how = {name: given[name] for name in ("resume", "overwrite")}
+        how = {name: given[name] for name in ("resume", "overwrite", "retry")}
         _go({"source": source, **settings}, out, given, **how)
 
 
@@ -229,7 +236,7 @@ def _go(settings: Mapping[str, Any], out: Path, given: Mapping[str, Any], **how:
 
     settings = dict(settings)
     source, router = settings.pop("source"), settings.pop("router")
-    arguments = {**settings.pop("arguments"), **_pairs(given["pairs"])}
+    arguments = {**settings.pop("arguments"), **_arguments(given["pairs"])}
     kept = {name: value for name, value in arguments.items() if not _is_secret(name)}
     limits = ("max_requests", "max_tokens", "max_cost", "max_wall_time_s")
     work = run_batch(
@@ -241,7 +248,7 @@ def _go(settings: Mapping[str, Any], out: Path, given: Mapping[str, Any], **how:
         concurrency=given["concurrency"],
         engine=given["engine"],
         limits={name: given[name] for name in limits},
-        router=None if router is None else json.loads(Path(router).read_text(encoding="utf-8")),
+        router=None if router is None else _router(Path(router)),
         is_adaptive=not given["fixed_concurrency"],
         engine_options=_pairs(given["engine_pairs"]),
         notes={
@@ -252,14 +259,8 @@ def _go(settings: Mapping[str, Any], out: Path, given: Mapping[str, Any], **how:
     )
     summary = asyncio.run(_interruptible(work, shown(work, is_json=given["is_json"])))
     click.echo(_summed(summary, out, is_json=given["is_json"]))
-    if summary.stopped == _CTRL_C:
-        code = INTERRUPTED
-    else:
-        code = STOPPED if summary.stopped else FAILED if summary.failed else 0
-    raise SystemExit(code)
-
-
-_CTRL_C = "interrupted"
+    stopped = STOPPED if summary.stopped else FAILED if summary.failed else 0
+    raise SystemExit(_SIGNALLED.get(summary.stopped, stopped))
 
 
 async def _interruptible(run: Any, running: Any) -> Any:
@@ -267,21 +268,23 @@ async def _interruptible(run: Any, running: Any) -> Any:
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(running)
 
-    def pressed() -> None:
-        if run.stopped == _CTRL_C:
+    def signalled(why: str) -> None:
+        if run.stopped in _SIGNALLED:
             task.cancel()
             return
-        run.stop(_CTRL_C)
+        run.stop(why)
         click.echo("finishing what is under way; Ctrl-C once more stops now", err=True)
 
-    loop.add_signal_handler(signal.SIGINT, pressed)
+    for number, why in zip(_SIGNALS, _SIGNALLED, strict=True):
+        loop.add_signal_handler(number, signalled, why)
     try:
         return await task
     except asyncio.CancelledError:
         click.echo("stopped; what was answered is written, --resume goes on", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(_SIGNALLED[run.stopped]) from None
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 def _summed(summary: Any, out: Path, *, is_json: bool) -> str:
@@ -303,12 +306,28 @@ def _summed(summary: Any, out: Path, *, is_json: bool) -> str:
     if summary.errors:
         lines.append(f"failed: {reasons(summary.errors)} (scillm batch retry {out})")
     if summary.stopped:
-        lines.append(f"stopped because {_because(summary.stopped)}; --resume goes on")
+        lines.append(f"stopped because {summary.stopped}; --resume goes on")
     return "\n".join(lines)
 
 
-def _because(stopped: str) -> str:
-    return "you interrupted it" if stopped == _CTRL_C else stopped
+def _arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Read arguments of every call.
+
+    Raises:
+        BatchError: One is of the run, for which there is another option.
+    """
+    import inspect
+
+    from scillm_batch.api import run_batch
+    from scillm_batch.items import BatchError
+
+    found = _pairs(pairs)
+    if taken := found.keys() & inspect.signature(run_batch).parameters.keys():
+        raise BatchError(
+            f"--option {min(taken)}=...: that is of the run, not of its calls; see "
+            "`scillm batch run --help`"
+        )
+    return found
 
 
 def _pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -323,6 +342,20 @@ def _pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
+
+
+def _router(path: Path) -> dict[str, Any]:
+    from scillm_batch.items import BatchError
+
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BatchError(f"the Router's file {str(path)!r} cannot be read: {error}") from None
+    if not isinstance(read, dict):
+        raise BatchError(
+            f"the Router's file {str(path)!r} is no JSON object: write {{'model_list'...}}"
+        )
+    return read
 
 
 def _is_secret(name: str) -> bool:

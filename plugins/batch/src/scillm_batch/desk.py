@@ -95,8 +95,8 @@ class Desk:
         """Hand out items; as ``engines.Pull``."""
         if not await self._feed.ready():
             return []
-        if reached := self._budget.exhausted():
-            self.stop(f"{reached} is reached")
+        if why := self._budget.exhausted():
+            self.stop(why)
             return []
         taken = self._feed.take(self._budget.permitted(most))
         self._budget.begun(len(taken))

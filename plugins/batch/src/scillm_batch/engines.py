@@ -47,7 +47,10 @@ class Engine(Protocol):
         """
 
     def state(self) -> Mapping[str, Any]:
-        """Return what a progress line shows: ``in_flight``, ``limit``, ``paused_s``."""
+        """Return what a progress line shows: ``in_flight``, ``limit``, ``paused_s``.
+
+        It may have ``resting`` too, the names of routes that nobody asks for a while.
+        """
 
 
 class Specs:
@@ -71,11 +74,12 @@ class Local:
 
     def __init__(self) -> None:
         self._gate: Gate | None = None
+        self._worker: Worker | None = None
 
     async def run(self, job: Job, pull: Pull, push: Push) -> None:
         """Answer items with so many tasks, each of which takes one after another."""
         gate = self._gate = Gate(job.concurrency, is_adaptive=job.is_adaptive)
-        worker = Worker(job, gate.refused)
+        worker = self._worker = Worker(job, gate.refused)
         tasks = [
             asyncio.ensure_future(_take_turns(worker, gate, pull, push))
             for _ in range(job.concurrency)
@@ -88,15 +92,16 @@ class Local:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def state(self) -> Mapping[str, Any]:
-        """Return the gate's."""
-        gate = self._gate
-        if gate is None:
-            return {"in_flight": 0, "limit": 0, "paused_s": 0.0, "refusals": 0}
+        """Return the gate's, and the Router's."""
+        gate, worker = self._gate, self._worker
+        if gate is None or worker is None:
+            return {"in_flight": 0, "limit": 0, "paused_s": 0.0, "refusals": 0, "resting": []}
         return {
             "in_flight": gate.in_flight,
             "limit": int(gate.limit),
             "paused_s": gate.paused_s,
             "refusals": gate.refusals,
+            "resting": worker.resting(),
         }
 
 
@@ -134,7 +139,10 @@ def engine_for(name: str | Engine, options: Mapping[str, Any]) -> Engine:
     manager.add_hookspecs(Specs)
     manager.register(_BuiltIn())
     manager.load_setuptools_entrypoints(GROUP)
-    found: Engine | None = manager.hook.engine(name=name, options=options)
+    try:
+        found: Engine | None = manager.hook.engine(name=name, options=options)
+    except TypeError as error:  # an option that it does not take
+        raise BatchError(f"the engine {name!r} cannot be told {dict(options)}: {error}") from None
     if found is None:
         raise BatchError(
             f"there is no engine {name!r}: 'local' is always there, others come with plugins; "

@@ -96,6 +96,8 @@ def line(progress: Mapping[str, Any]) -> str:
     parts.append(f"{progress['in_flight']} of {progress['limit']} under way")
     if progress["paused_s"] > 0:
         parts.append(f"paused for {progress['paused_s']:.0f} s")
+    if resting := progress.get("resting"):
+        parts.append(f"resting: {', '.join(resting)}")
     if progress["failed"]:
         parts.append(f"{progress['failed']} failed ({reasons(progress['errors'])})")
     parts.append(f"{progress['tokens']} tokens")

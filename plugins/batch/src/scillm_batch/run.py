@@ -133,7 +133,8 @@ class BatchRun:
         Returns:
             ``done``, ``ok``, ``failed``, ``skipped``, ``total`` (None if not known), ``rate``
             (rows a second, lately), ``eta_s``, ``elapsed_s``, ``errors``, ``requests``, ``tokens``,
-            ``cost``, and what the engine tells: ``in_flight``, ``limit``, ``paused_s``.
+            ``cost``, and what the engine tells: ``in_flight``, ``limit``, ``paused_s``,
+            ``resting`` (deployments of a Router that nobody asks for a while).
         """
         return {} if self._desk is None else self._desk.progress()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
 from contextlib import closing, contextmanager, nullcontext
@@ -71,13 +72,25 @@ def count(source: Any) -> int | None:
 @contextmanager
 def _opened(path: str) -> Iterator[IO[bytes]]:
     if path == "-":
-        yield sys.stdin.buffer
+        with _standard_input() as file:
+            yield file
         return
     try:
         with Path(path).open("rb") as file:
             yield file
     except OSError as error:
         raise BatchError(f"the input {path!r} cannot be read: {error.strerror}") from None
+
+
+def _standard_input() -> IO[bytes]:
+    """Return a file of our own: one whose last reader is still waiting aborts Python at its end.
+
+    See the note on daemon threads in https://docs.python.org/3/library/io.html#reentrancy
+    """
+    try:
+        return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    except (OSError, ValueError):  # it is replaced by one in memory
+        return sys.stdin.buffer
 
 
 def _jsonl(path: str, reading: Reading) -> Iterator[Entry]:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scillm_batch.desk import PROGRESS_NOTE
 from scillm_batch.items import BatchError
 from scillm_batch.journal import Journal, Place
 from scillm_batch.progress import duration, reasons
 from scillm_batch.rows import Known
-from scillm_batch.desk import PROGRESS_NOTE
 from scillm_batch.store import journal_of
 
 SETTINGS_NOTE = "settings"
@@ -79,6 +79,8 @@ def _read(path: Path) -> dict[str, Any]:
             known = Known.of_line(text) if text.endswith(b"\n") else None
             if known is not None:
                 journal.finish([(known, Place(at, len(text), 0))], 0)
+            elif text.endswith(b"\n"):
+                raise BatchError(f"{path} has a line that is no row of a run, at byte {at}")
             at += len(text)
     counts = journal.counts()
     journal.close()
@@ -93,7 +95,7 @@ def told(found: Mapping[str, Any]) -> str:
     if found["errors"]:
         lines.append(f"failed   {reasons(found['errors'])}; {found['retryable']} may succeed later")
     if found["begun"]:
-        lines.append(f"open     {found['begun']} were begun and have no line")
+        lines.append(f"open     {found['begun']} were read and have no line yet")
     if found.get("rate"):
         eta = f", {duration(found['eta_s'])} left" if found.get("eta_s") else ""
         lines.append(f"rate     {found['rate']:.1f}/s{eta}")

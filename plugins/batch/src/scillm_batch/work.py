@@ -71,13 +71,14 @@ class _Tally:
     cost: float | None = None
 
     def answered(self, answer: Any) -> None:
+        raw = answer._raw  # noqa: SLF001  # reading it through views would cost more than the rest
         notes = answer.additional_kwargs.get("router") or {}
         retries = notes.get("retries") or {}
         self.attempts += int(retries.get("attempts") or 1) + len(notes.get("attempted") or ())
-        for name, count in (answer.get("usage") or {}).items():
+        for name, count in (raw.get("usage") or {}).items():
             if isinstance(count, int):
                 self.usage[name] = self.usage.get(name, 0) + count
-        cost = answer.get("cost")
+        cost = raw.get("cost")
         if isinstance(cost, (int, float)):
             self.cost = (self.cost or 0.0) + cost
 
@@ -114,6 +115,15 @@ class Worker:
         if job.exact_model and job.router is not None:
             self._more["disable_fallbacks"] = True
         self._form: dict[str, int] = {}
+        self._exact: dict[str, str] = {}
+
+    def resting(self) -> list[str]:
+        """Return the deployments of the Router that nobody asks now, since they failed."""
+        plan = getattr(self._door, "plan", None)
+        if plan is None:
+            return []
+        every = (each for group in plan.groups.values() for each in group.deployments)
+        return [each.id for each in every if plan.health.wait_s([each]) > 0]
 
     async def answer(self, item: Item, digest: str) -> Row:
         """Return the row of an item, whatever becomes of it."""
@@ -186,12 +196,18 @@ class Worker:
                 tally.failed(error)
             raise
         tally.answered(answer)
-        exact = self._job.exact_model
-        if exact:
-            served = answer.served_by
-            known = exact if isinstance(exact, str) else served.model if served else ""
-            _check_model(answer, known)
+        if exact := self._job.exact_model:
+            _check_model(
+                answer, exact if isinstance(exact, str) else self._named(arguments, answer)
+            )
         return answer
+
+    def _named(self, arguments: Mapping[str, Any], answer: Any) -> str:
+        """Return the one model that may answer; of a Router's group, the first that did."""
+        model = "" if answer.served_by is None else str(answer.served_by.model)
+        if self._job.router is None:
+            return model
+        return self._exact.setdefault(str(arguments.get("model")), model)
 
 
 def _door(job: Job) -> Any:
