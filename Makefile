@@ -24,13 +24,14 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test dev lint types docs bench faults coverage format generate clean
+.PHONY: help demo test dev lint types docs bench faults soak coverage format generate clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: dev ## set everything up and run the main job
 	@$(BIN)/python -m scillm_cli.demo
+	@$(BIN)/python -m scillm_batch.demo
 
 test: dev ## every check, then the whole stack; the last line is pytest's
 	@$(BIN)/tox run-parallel --parallel $(PARALLEL) --parallel-no-spinner --fail-fast -m check \
@@ -65,6 +66,9 @@ bench: dev ## measure against plain HTTP clients
 
 faults: dev ## run the fault matrix: every fault through litellm, openai, ... and us
 	@$(BIN)/tox run -e faults
+
+soak: dev ## kill, starve and crowd long runs, in full; about 15 minutes
+	@$(BIN)/tox run -e soak
 
 coverage: dev ## run the tests of .venv and print which lines none of them reached
 	@$(BIN)/coverage run -m pytest

@@ -6,6 +6,8 @@ import asyncio
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -72,6 +74,14 @@ def test_a_run_that_is_killed_loses_nothing_and_pays_little_twice(tmp_path):
     assert outcome.indices == list(range(items))
     assert paid - items <= outcome.kills * at_a_time
     print(f"{outcome.kills} kills, {paid - items} of {items} calls paid twice")
+
+
+def test_a_kill_at_every_line_of_the_store_loses_nothing(tmp_path):
+    """As the tests of the plugin do at some of them."""
+    program = ROOT / "plugins/batch/tests/killed_store.py"
+    command = [sys.executable, str(program), str(tmp_path), "1" if IS_FULL else "97"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert done.stdout.endswith("kills, 0 problems\n"), done.stdout + done.stderr
 
 
 def test_every_item_comes_back_valid_through_chaos(tmp_path):

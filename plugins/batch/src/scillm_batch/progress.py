@@ -52,12 +52,14 @@ class _Plain:
     """Lines for a log: the first, then one every few seconds, and the last."""
 
     def __init__(self) -> None:
-        self._seen = 0
+        self._seen, self._last = 0, ""
 
     def __call__(self, progress: Mapping[str, Any]) -> None:
         self._seen += 1
-        if self._seen % PLAIN_EVERY == 1 or progress["done"] == progress["total"]:
-            _print(line(progress))
+        is_last = progress["done"] == progress["total"]
+        if (self._seen % PLAIN_EVERY == 1 or is_last) and (text := line(progress)) != self._last:
+            self._last = text
+            _print(text)
 
 
 @contextlib.contextmanager
@@ -91,7 +93,7 @@ def line(progress: Mapping[str, Any]) -> str:
     total = progress["total"]
     parts = [f"{progress['done']}/{total}" if total is not None else str(progress["done"])]
     parts.append(f"{progress['rate']:.1f}/s")
-    if (eta_s := progress["eta_s"]) is not None:
+    if eta_s := progress["eta_s"]:
         parts.append(f"{duration(eta_s)} left")
     parts.append(f"{progress['in_flight']} of {progress['limit']} under way")
     if progress["paused_s"] > 0:
