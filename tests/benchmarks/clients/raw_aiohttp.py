@@ -1,6 +1,4 @@
-"""aiohttp used directly, with the pool that it has by default, or as many connections as
-the variable CONNECTIONS says; 0 is no limit.
-"""
+"""aiohttp used directly, with its own limit of connections or the variable CONNECTIONS'."""
 
 from __future__ import annotations
 

@@ -96,9 +96,9 @@ class Output:
         except OSError as error:
             new.unlink(missing_ok=True)
             raise BatchError(
-                f"the lines of {self.path} cannot be put in order, for which it is written a second "
-                f"time: {error.strerror}; nothing is lost, so make room and run the same command "
-                "with --resume"
+                f"{self.path} cannot be written a second time, with its lines in order: "
+                f"{error.strerror}; nothing is lost, so make room and run the same command with "
+                "--resume"
             ) from None
         _sync_folder(self.path)
         os.close(self._fd)

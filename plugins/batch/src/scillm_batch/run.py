@@ -144,13 +144,21 @@ class BatchRun:
         desk = self._desk = Desk(self._plan, on_row)
         if self.stopped:
             desk.stop(self.stopped)
-        stores: list[Store] = []
-        writing = Writing(lambda rows: stores[0].commit(rows), desk.wrote)
+        stores: list[Store] = []  # none, until it is open; it is closed also if nobody waits
+
+        def commit(rows: list[Row]) -> None:
+            stores[0].commit(rows)
+
+        def close() -> None:
+            for store in stores:
+                store.close()
+
+        writing = Writing(commit, desk.wrote)
         try:
             await writing.do(lambda: stores.append(self._plan.open_store()))
             counts = await desk.run(stores[0], writing)
         finally:
-            await writing.end(lambda: [store.close() for store in stores])
+            await writing.end(close)
         self.stopped = desk.stopped
         self.summary = Summary(**counts, **desk.sums(), stopped=desk.stopped)
         return self.summary
