@@ -89,6 +89,34 @@ def test_the_items_of_a_worker_that_is_killed_go_to_another(cluster, gateway, tm
     assert len(gateway.requests_to(base)) <= 600 + 40
 
 
+def test_an_item_that_takes_long_holds_up_no_other(cluster, gateway, tmp_path):
+    """A worker is given more as it answers, not when all that it has is answered."""
+    fast, slow = gateway.url("echo"), gateway.url("echo-lat3000")
+    items = _requests(60)
+    items[0]["api_base"] = slow
+    engine = engine_for("ray", {"workers": 1, "lease": 8})
+
+    async def main():
+        run = run_batch(
+            items,
+            tmp_path / "out.jsonl",
+            model="openai_like/m",
+            api_base=fast,
+            api_key="sk-x",
+            concurrency=4,
+            engine=engine,
+        )
+        return [row.index async for row in run]
+
+    assert asyncio.run(main())[-1] == 0
+
+
+def test_a_worker_that_cannot_work_says_why(cluster, gateway, tmp_path):
+    """In a line, and the run can be resumed."""
+    with pytest.raises(BatchError, match="a worker of the Ray cluster failed.*no_such_option"):
+        _run(3, tmp_path / "out.jsonl", gateway.url("echo"), router={"no_such_option": 1})
+
+
 def test_one_limit_holds_for_all_workers(cluster, gateway, tmp_path):
     """Calls a second, evenly spaced."""
     base = gateway.url("echo")
@@ -110,3 +138,7 @@ def test_wrong_options_are_told():
     """At once."""
     with pytest.raises(BatchError, match="workers=0 must be 1 or more"):
         engine_for("ray", {"workers": 0})
+    with pytest.raises(BatchError, match="per_second=0 must be above 0"):
+        engine_for("ray", {"per_second": 0})
+    with pytest.raises(BatchError, match="unexpected keyword argument 'speed'"):
+        engine_for("ray", {"speed": 1})

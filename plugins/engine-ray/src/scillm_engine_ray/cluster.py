@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -11,7 +12,7 @@ from typing import Any
 
 import ray
 from attrs import define, field
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from scillm_batch import BatchError, Item, Job
 from scillm_batch.engines import Pull, Push
@@ -20,6 +21,7 @@ from scillm_engine_ray.worker import Limiter, Worker
 LOG = logging.getLogger("scillm.batch.ray")
 MOST_DEATHS = 5  # in a row, of the worker of one place, without a row between
 _PASSED_ON = ("SCILLM_", "REDIS_", "OPENAI_", "CHUTES_", "CODEX_", "HTTP_", "HTTPS_", "SSL_", "no_")
+_PASSED_ON_TOO = ("_API_KEY", "_API_BASE", "_BASE_URL")
 
 
 class Ray:
@@ -45,8 +47,11 @@ class Ray:
         lease: int | None = None,
         per_second: float | None = None,
     ) -> None:
-        if workers is not None and workers < 1:
-            raise BatchError(f"workers={workers!r} must be 1 or more")
+        for name, least in (("workers", workers), ("lease", lease)):
+            if least is not None and not (isinstance(least, int) and least >= 1):
+                raise BatchError(f"{name}={least!r} must be 1 or more")
+        if per_second is not None and not per_second > 0:
+            raise BatchError(f"per_second={per_second!r} must be above 0")
         self._address, self._count, self._lease = address, workers, lease
         self._per_second = per_second
         self._places: list[_Place] = []
@@ -70,15 +75,24 @@ class Ray:
             raise BatchError(
                 "a Router cannot be sent to a worker: give its arguments, router={...}"
             )
-        is_ours = await asyncio.to_thread(_connected, self._address, self._count)
+        connecting = asyncio.ensure_future(
+            asyncio.to_thread(_connected, self._address, self._count)
+        )
         try:
+            await asyncio.shield(connecting)
             await self._run(job, pull, push)
+        except RayTaskError as error:
+            raise BatchError(
+                f"a worker of the Ray cluster failed: {error.cause!r:.300}; what was answered is "
+                "written, --resume goes on"
+            ) from error
         finally:
             for place in self._places:
                 place.end()
             self._places = []
-            if is_ours:
-                await asyncio.to_thread(ray.shutdown)
+            with contextlib.suppress(BatchError):  # it has been raised above
+                if await connecting:
+                    await asyncio.to_thread(ray.shutdown)
 
     async def _run(self, job: Job, pull: Pull, push: Push) -> None:
         nodes: Any = ray.nodes()  # type: ignore[no-untyped-call]  # Ray types some of its doors
@@ -108,6 +122,7 @@ class _Place:
     lease: int
     limiter: Any
     out: dict[str, tuple[Item, str]] = field(factory=dict, init=False)
+    has_room: asyncio.Event = field(factory=asyncio.Event, init=False)
     worker: Any = field(default=None, init=False)
     deaths: int = field(default=0, init=False)
 
@@ -117,16 +132,14 @@ class _Place:
         return self.worker is not None
 
     async def run(self, pull: Pull, push: Push) -> None:
-        """Lease items to the worker until there are none."""
+        """Lease items to a worker until there are none, and to another if it dies."""
         while True:
-            if not self.out:
-                self.out = {item.id: (item, digest) for item, digest in await pull(self.lease)}
-            if not self.out:
-                return
             try:
-                await self._leased(push)
+                await self._served(pull, push)
             except RayActorError as error:
                 self._died(error)
+            else:
+                return
 
     def end(self) -> None:
         """End the worker."""
@@ -134,17 +147,39 @@ class _Place:
             ray.kill(self.worker)
             self.worker = None
 
-    async def _leased(self, push: Push) -> None:
-        if self.worker is None:
-            kind = ray.remote(Worker).options(num_cpus=1, max_restarts=0)
-            self.worker = kind.remote(self.job, self.at_a_time, self.limiter)
-        answers = self.worker.answer.options(num_returns="streaming").remote([*self.out.values()])
-        async for answer in answers:
-            rows = await answer
-            await asyncio.gather(*(push(row) for row in rows))
-            for row in rows:
-                del self.out[row.item_id]
-            self.deaths = 0
+    async def _served(self, pull: Pull, push: Push) -> None:
+        kind = ray.remote(Worker).options(num_cpus=1, max_restarts=0)
+        worker = self.worker = kind.remote(self.job, self.at_a_time, self.limiter)
+        answers = worker.rows.options(num_returns="streaming").remote()
+        leasing = asyncio.ensure_future(self._lease(worker, pull))
+        try:
+            async for answer in answers:
+                rows = await answer
+                await asyncio.gather(*(push(row) for row in rows))
+                for row in rows:
+                    del self.out[row.item_id]
+                self.deaths = 0
+                self.has_room.set()
+            await leasing
+        finally:
+            leasing.cancel()
+            await asyncio.gather(leasing, return_exceptions=True)
+
+    async def _lease(self, worker: Any, pull: Pull) -> None:
+        """Give a worker what is open, and more as it answers."""
+        try:
+            await worker.add.remote([*self.out.values()])
+            while True:
+                while len(self.out) >= self.lease:
+                    self.has_room.clear()
+                    await self.has_room.wait()
+                items = await pull(self.lease - len(self.out))
+                if not items:
+                    return
+                self.out.update((item.id, (item, digest)) for item, digest in items)
+                await worker.add.remote(items)
+        finally:
+            worker.finish.remote()
 
     def _died(self, error: RayActorError) -> None:
         self.worker = None
@@ -165,7 +200,11 @@ def _connected(address: str | None, workers: int | None) -> bool:
     """
     if ray.is_initialized():
         return False
-    variables = {n: v for n, v in os.environ.items() if n.startswith(_PASSED_ON)}
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(_PASSED_ON) or name.endswith(_PASSED_ON_TOO)
+    }
     options: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,

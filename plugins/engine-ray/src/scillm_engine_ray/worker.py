@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, TypeAlias
 
 from attrs import evolve
 
@@ -17,7 +16,7 @@ from scillm_batch.engines import Local
 TOGETHER_S = 0.05  # rows that are ready within so long travel together
 _END: Any = object()
 
-Leased = Sequence[tuple[Item, str]]
+Leased: TypeAlias = list[tuple[Item, str]]
 
 
 class Worker:
@@ -33,22 +32,28 @@ class Worker:
         self._job = evolve(job, concurrency=at_a_time)
         self._limiter = limiter
         self._engine = Local()
+        self._waiting: deque[tuple[Item, str]] = deque()
+        self._changed = asyncio.Event()
+        self._is_finished = False
 
     def state(self) -> dict[str, Any]:
         """Return what the engine tells of its progress."""
         return dict(self._engine.state())
 
-    async def answer(self, leased: Leased) -> AsyncGenerator[list[Row], None]:
-        """Yield the rows of leased items, some at a time, as they are ready."""
-        waiting = deque(leased)
+    async def add(self, leased: Leased) -> None:
+        """Take items to be answered."""
+        self._waiting.extend(leased)
+        self._changed.set()
+
+    async def finish(self) -> None:
+        """Take note that there are no more."""
+        self._is_finished = True
+        self._changed.set()
+
+    async def rows(self) -> AsyncGenerator[list[Row], None]:
+        """Yield the rows of leased items, some at a time, as they are ready; till the last one."""
         ready: asyncio.Queue[Row] = asyncio.Queue()
-
-        async def pull(most: int) -> list[tuple[Item, str]]:
-            if waiting and self._limiter is not None:
-                await self._limiter.turn.remote()
-            return [waiting.popleft() for _ in range(min(most, len(waiting)))]
-
-        running = asyncio.ensure_future(self._engine.run(self._job, pull, ready.put))
+        running = asyncio.ensure_future(self._engine.run(self._job, self._pull, ready.put))
         running.add_done_callback(lambda _: ready.put_nowait(_END))
         try:
             while (row := await ready.get()) is not _END:
@@ -62,8 +67,18 @@ class Worker:
             await running
         finally:
             running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def _pull(self, most: int) -> Leased:
+        while not self._waiting:
+            if self._is_finished:
+                return []
+            self._changed.clear()
+            await self._changed.wait()
+        items = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        if self._limiter is not None:
+            await asyncio.gather(*(self._limiter.turn.remote() for _ in items))
+        return items
 
 
 class Limiter:
