@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scillm_batch.budget import Budget
@@ -176,8 +177,9 @@ class Desk:
         self._total = await self._loop.run_in_executor(None, self._plan.total)
         while True:
             progress = self.progress()
-            kept = json.dumps({name: progress[name] for name in ("total", "rate", "elapsed_s")})
-            await self._writing.do(lambda kept=kept: self._store.note(PROGRESS_NOTE, kept))  # type: ignore[misc]  # it is bound
+            told = {name: progress[name] for name in ("total", "rate", "elapsed_s")}
+            kept = json.dumps({**told, "at": time.time()})
+            await self._writing.do(partial(self._store.note, PROGRESS_NOTE, kept))
             await asyncio.sleep(NOTE_S)
 
 

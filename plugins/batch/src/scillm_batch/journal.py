@@ -17,13 +17,13 @@ from scillm_batch.rows import Known
 _AT_A_TIME = 500
 _VERSION = 1  # of the tables; a journal of another one is made anew from the output
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS items (
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE items (
   item_id TEXT PRIMARY KEY, position INTEGER, line INTEGER, hash TEXT, run INTEGER,
   start INTEGER, length INTEGER, crc INTEGER, is_ok INTEGER, error TEXT, is_retryable INTEGER,
   tokens INTEGER, cost REAL, served_by TEXT
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_start ON items (start) WHERE start IS NOT NULL;
+CREATE INDEX by_start ON items (start) WHERE start IS NOT NULL;
 """
 # One statement for many rows: a thread gives up the interpreter at each, and waits to get it back.
 _BEGIN = """
@@ -127,7 +127,8 @@ class Journal:
             )
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")  # the output is the truth
-        self._db.executescript(f"{_SCHEMA}; PRAGMA user_version = {_VERSION};")
+        if not is_used:
+            self._db.executescript(f"{_SCHEMA}; PRAGMA user_version = {_VERSION};")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from scillm_batch.desk import PROGRESS_NOTE
+from scillm_batch.desk import NOTE_S, PROGRESS_NOTE
 from scillm_batch.items import BatchError
 from scillm_batch.journal import Journal, Place
 from scillm_batch.progress import duration, reasons
@@ -15,6 +18,7 @@ from scillm_batch.rows import Known
 from scillm_batch.store import journal_of
 
 SETTINGS_NOTE = "settings"
+_AT_A_TIME = 1000
 
 
 def status(path: Path) -> dict[str, Any]:
@@ -22,7 +26,8 @@ def status(path: Path) -> dict[str, Any]:
 
     Returns:
         ``done``, ``ok``, ``failed``, ``retryable``, ``begun``, ``errors``, ``served_by``,
-        ``tokens``, ``cost``, and of a run that is or was under way ``total``, ``rate``, ``eta_s``.
+        ``tokens``, ``cost``, and what a run last noted: ``total``, ``rate``, and if that was just
+        now ``eta_s``.
 
     Raises:
         BatchError: There is no such output.
@@ -32,19 +37,17 @@ def status(path: Path) -> dict[str, Any]:
     journal = _journal(path)
     if journal is None:
         return _read(path)
-    try:
+    with closing(journal):
         progress = json.loads(journal.meta(PROGRESS_NOTE) or "{}")
         counts = journal.counts()
-    finally:
-        journal.close()
-    total = progress.get("total")
+    total, is_new = progress.get("total"), time.time() - progress.get("at", 0) < 5 * NOTE_S
     left = None if total is None else max(0, total - counts["done"])
     rate = progress.get("rate")
     return {
         **counts,
         "total": total,
         "rate": rate,
-        "eta_s": left / rate if left and rate else None,
+        "eta_s": left / rate if left and rate and is_new else None,
     }
 
 
@@ -53,10 +56,8 @@ def note(path: Path, name: str) -> str | None:
     journal = _journal(path)
     if journal is None:
         return None
-    try:
+    with closing(journal):
         return journal.meta(name)
-    finally:
-        journal.close()
 
 
 def _journal(path: Path) -> Journal | None:
@@ -72,18 +73,19 @@ def _journal(path: Path) -> Journal | None:
 
 def _read(path: Path) -> dict[str, Any]:
     """Sum up the lines themselves, where the journal is gone."""
-    journal = Journal(None)
-    with path.open("rb") as file:
+    with closing(Journal(None)) as journal, path.open("rb") as file:
         at = 0
-        for text in file:
-            known = Known.of_line(text) if text.endswith(b"\n") else None
-            if known is not None:
-                journal.finish([(known, Place(at, len(text), 0))], 0)
-            elif text.endswith(b"\n"):
-                raise BatchError(f"{path} has a line that is no row of a run, at byte {at}")
-            at += len(text)
-    counts = journal.counts()
-    journal.close()
+        while lines := list(islice(file, _AT_A_TIME)):
+            some: list[tuple[Known, Place]] = []
+            for text in lines:
+                known = Known.of_line(text) if text.endswith(b"\n") else None
+                if known is not None:
+                    some.append((known, Place(at, len(text), 0)))
+                elif text.endswith(b"\n"):
+                    raise BatchError(f"{path} has a line that is no row of a run, at byte {at}")
+                at += len(text)
+            journal.finish(some, 0)
+        counts = journal.counts()
     return {**counts, "total": None, "rate": None, "eta_s": None}
 
 
