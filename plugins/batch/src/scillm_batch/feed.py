@@ -148,7 +148,7 @@ class _Reader:
             self._is_over = True
             self._changed.notify()
         if self._pump is not None:
-            self._pump.cancel()
+            self._pump.cancel()  # one that begins after this sees that it is over
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._ended.wait(), PATIENCE_S)
 
@@ -166,7 +166,7 @@ class _Reader:
             self._error = error
         with contextlib.suppress(Exception):  # the run is over; nobody waits for its last words
             getattr(entries, "close", lambda: None)()
-        self._end()
+        self._tell(self._finish)
 
     def _keep(self, entry: Entry) -> bool:
         """Keep an entry until it is taken; wait while there are many; say whether to go on."""
@@ -193,6 +193,8 @@ class _Reader:
     async def _pumped(self, entries: AsyncIterator[Entry]) -> None:
         try:
             async for entry in entries:
+                if self._is_over:
+                    break
                 self._add(entry)
                 self._has_some.set()
                 while self._is_full():
@@ -205,9 +207,6 @@ class _Reader:
                 with contextlib.suppress(Exception):  # as above
                     await close()
             self._finish()
-
-    def _end(self) -> None:
-        self._tell(self._finish)
 
     def _finish(self) -> None:
         self._is_over = True
