@@ -792,6 +792,31 @@ def test_memory_is_flat(tmp_path):
         assert measured(1500) - measured(150) < 100_000
 
 
+def test_the_garbage_collector_is_as_it_was_after_a_run(where):
+    """Also after one that fails; one that was switched off stays off."""
+    import gc
+
+    seen, before = [], gc.get_threshold()
+
+    def source():
+        seen.append(gc.get_threshold())
+        yield from requests(1)
+        raise KeyError("no more")
+
+    with pytest.raises(KeyError):
+        finished(run_batch(source(), **where("echo")))
+    assert seen == [(50_000, *before[1:])]
+    assert gc.get_threshold() == before
+
+    gc.set_threshold(0)
+    try:
+        with pytest.raises(KeyError):
+            finished(run_batch(source(), **where("echo")))
+    finally:
+        gc.set_threshold(*before)
+    assert seen[1][0] == 0
+
+
 def test_an_engine_that_nobody_brings_is_named():
     """With what to install."""
     with pytest.raises(BatchError, match="pip install scillm-engine-moon"):

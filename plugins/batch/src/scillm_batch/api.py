@@ -131,6 +131,7 @@ def run_batch(  # noqa: PLR0913  # the arguments of a user, by name
             condition=RETRIES[retry] if retry else None,
             notes=notes or {},
         ),
+        form=output_format,
         limits=permitted,
         is_ordered=is_ordered,
         total=partial(count, requests),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scillm_batch.budget import Budget
 from scillm_batch.feed import Digested, Feed
 from scillm_batch.items import BadLine, BatchError, Entry
-from scillm_batch.rows import Failed, Row
+from scillm_batch.rows import Failed, Known, Row
 
 if TYPE_CHECKING:
     from scillm_batch.run import Plan
@@ -117,13 +117,13 @@ class Desk:
         self.stopped = self.stopped or why
         self._loop.call_soon_threadsafe(self._feed.stop)
 
-    def wrote(self, row: Row) -> None:
+    def wrote(self, known: Known) -> None:
         """Take note that a row is on the disk."""
-        if row.error is None:
+        if known.is_ok:
             self._ok += 1
         else:
             self._failed += 1
-            self._errors[row.error.type] += 1
+            self._errors[known.error_type] += 1
 
     def sums(self) -> dict[str, Any]:
         """Return what became of this run, by the names that ``Summary`` has for it."""

@@ -195,6 +195,24 @@ class Known:
         )
 
 
+@frozen
+class Line:
+    """A row as it is written, of which nothing else is kept.
+
+    Attributes:
+        text: The line.
+        known: What it says, as far as a run needs it.
+    """
+
+    text: bytes
+    known: Known
+
+    @classmethod
+    def of_row(cls, row: Row, form: Format) -> Line:
+        """Encode a row."""
+        return cls(row.encode(form), Known.of_row(row))
+
+
 def _plain(value: object) -> Any:
     """Take a view or another mapping for what is in it."""
     return dict(value) if isinstance(value, Mapping) else str(value)

@@ -12,7 +12,7 @@ from typing import Any
 
 from scillm_batch.desk import NOTE_S, PROGRESS_NOTE
 from scillm_batch.items import BatchError
-from scillm_batch.journal import Journal, Place
+from scillm_batch.journal import Journal, Place, finished
 from scillm_batch.progress import duration, reasons
 from scillm_batch.rows import Known
 from scillm_batch.store import journal_of
@@ -76,11 +76,11 @@ def _read(path: Path) -> dict[str, Any]:
     with closing(Journal(None)) as journal, path.open("rb") as file:
         at = 0
         while lines := list(islice(file, _AT_A_TIME)):
-            some: list[tuple[Known, Place]] = []
+            some: list[bytes] = []
             for text in lines:
                 known = Known.of_line(text) if text.endswith(b"\n") else None
                 if known is not None:
-                    some.append((known, Place(at, len(text), 0)))
+                    some.append(finished(known, Place(at, len(text), 0)))
                 elif text.endswith(b"\n"):
                     raise BatchError(f"{path} has a line that is no row of a run, at byte {at}")
                 at += len(text)

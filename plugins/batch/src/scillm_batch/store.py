@@ -21,9 +21,9 @@ from filelock import FileLock
 from filelock import Timeout as LockTaken
 
 from scillm_batch.items import Arguments, BadLine, BatchError, Entry, Item, request_hash
-from scillm_batch.journal import Begun, Journal, JournalUnreadable, Place
+from scillm_batch.journal import Begun, Journal, JournalUnreadable, Place, finished
 from scillm_batch.output import Output, append_aside
-from scillm_batch.rows import Format, Known, Row
+from scillm_batch.rows import Format, Known, Line, Row
 
 Changed: TypeAlias = Literal["error", "rerun", "keep"]
 LOG = logging.getLogger("scillm.batch")
@@ -75,7 +75,7 @@ class Store:
     ) -> None:
         self._clock, self._indexed_s = clock, clock()
         path = None if path is None else path.resolve()  # a link is not replaced by a file
-        self._unindexed: list[tuple[Known, Place]] = []
+        self._unindexed: list[bytes] = []
         self.path, self.form, self._on_changed = path, form, on_changed
         self._lock = None if path is None else _locked(path)
         self._output: Output | None = None
@@ -128,11 +128,17 @@ class Store:
         Raises:
             BatchError: They could not be written; what was before is as it was.
         """
-        lines = [row.encode(self.form) for row in rows]
+        self.write([Line.of_row(row, self.form) for row in rows])
+
+    def write(self, lines: Sequence[Line]) -> None:
+        """Write lines; as ``commit``."""
         start = 0 if self._output is None else self._output.end
         if self._output is not None:
-            self._output.append(b"".join(lines))
-        self._unindexed += zip(map(Known.of_row, rows), _placed(lines, start), strict=True)
+            self._output.append(b"".join(line.text for line in lines))
+        for line in lines:
+            place = Place(start, len(line.text), zlib.crc32(line.text))
+            self._unindexed.append(finished(line.known, place))
+            start += place.length
         if self._clock() - self._indexed_s > INDEX_S:
             self.index()
 
@@ -249,7 +255,7 @@ class Store:
             LOG.warning("the journal of %s does not fit it, and is made anew from it", output.path)
             self._journal.clear()
             at = 0
-        batch: list[tuple[Known, Place]] = []
+        batch: list[bytes] = []
         for start, line in output.lines(at):
             known = Known.of_line(line)
             if known is None:
@@ -257,7 +263,7 @@ class Store:
                     f"{output.path} has a line that is no row of a run, at byte {start}: "
                     f"{line[:80]!r}; name another output, or take that line out"
                 )
-            batch.append((known, Place(start, len(line), zlib.crc32(line))))
+            batch.append(finished(known, Place(start, len(line), zlib.crc32(line))))
             if len(batch) >= _AT_A_TIME:
                 self._journal.finish(batch, 0)
                 batch = []
@@ -318,12 +324,6 @@ def _digested(entry: Entry, asked: Callable[[Item], Arguments]) -> tuple[Entry, 
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         why = f"it cannot be kept as JSON: {error}"
         return BadLine(index=entry.index, line=entry.line, why=why), ""
-
-
-def _placed(lines: Sequence[bytes], start: int) -> Iterator[Place]:
-    for line in lines:
-        yield Place(start, len(line), zlib.crc32(line))
-        start += len(line)
 
 
 def _locked(path: Path) -> FileLock:
