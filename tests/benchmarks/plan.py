@@ -170,9 +170,9 @@ METRICS: Mapping[str, Metric] = {
         _WIDE,
     ),
     "batch_peers": Metric(
-        "the same, 2,000 items",
+        "the same, 4,000 items",
         "batch",
-        2000,
+        4000,
         ("scillm_batch", "litellm_router"),
         "lat50",
         _WIDE,

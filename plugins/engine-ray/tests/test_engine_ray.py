@@ -108,12 +108,14 @@ def test_an_item_that_takes_long_holds_up_no_other(cluster, gateway, tmp_path):
         )
         return [row.index async for row in run]
 
-    assert asyncio.run(main())[-1] == 0
+    assert asyncio.run(main()).index(0) > 8  # more than one lease
 
 
 def test_a_worker_that_cannot_work_says_why(cluster, gateway, tmp_path):
     """In a line, and the run can be resumed."""
-    with pytest.raises(BatchError, match="a worker of the Ray cluster failed.*no_such_option"):
+    with pytest.raises(
+        BatchError, match="a worker of the Ray cluster failed: .*; what was answered"
+    ):
         _run(3, tmp_path / "out.jsonl", gateway.url("echo"), router={"no_such_option": 1})
 
 

@@ -150,7 +150,8 @@ class _Place:
     async def _served(self, pull: Pull, push: Push) -> None:
         kind = ray.remote(Worker).options(num_cpus=1, max_restarts=0)
         worker = self.worker = kind.remote(self.job, self.at_a_time, self.limiter)
-        answers = worker.rows.options(num_returns="streaming").remote()
+        rows_of: Any = worker.rows  # Ray's types know no method that streams
+        answers = rows_of.options(num_returns="streaming").remote()
         leasing = asyncio.ensure_future(self._lease(worker, pull))
         try:
             async for answer in answers:
