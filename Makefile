@@ -25,7 +25,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test dev wheels lint types docs bench faults coverage format generate clean
+.PHONY: help demo test dev wheels lint types docs bench faults soak coverage format generate clean
 .PHONY: codex-agent-doctor
 
 help: ## list these targets
@@ -33,6 +33,7 @@ help: ## list these targets
 
 demo: dev ## set everything up and run the main job
 	@$(BIN)/python -m scillm_cli.demo
+	@$(BIN)/python -m scillm_batch.demo
 
 test: dev ## every check, then the whole stack; the last line is pytest's
 	@$(BIN)/tox run-parallel --parallel $(PARALLEL) --parallel-no-spinner --fail-fast -m check \
@@ -73,6 +74,9 @@ bench: dev ## measure against plain HTTP clients
 
 faults: dev ## run the fault matrix: every fault through litellm, openai, ... and us
 	@$(BIN)/tox run -e faults
+
+soak: dev ## kill, starve and crowd long runs, in full; about 15 minutes
+	@$(BIN)/tox run -e soak
 
 coverage: dev ## run the tests of .venv and print which lines none of them reached
 	@$(BIN)/coverage run -m pytest

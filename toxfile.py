@@ -48,7 +48,7 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
     loaders = {
         "kernel": _installs(_editable([DISTS[KERNEL]])),
         "build": _build(dist_folder),
-        **dict.fromkeys((*STACKS, "types", "docs", "bench"), everything),
+        **dict.fromkeys((*STACKS, "types", "docs", "bench", "soak"), everything),
         **{env: _plugin(dist, state.conf.pos_args(None) or ()) for env, dist in PLUGINS.items()},
     }
     for env, values in loaders.items():

@@ -42,7 +42,9 @@ ORDINARY_WORDS = {
 }
 
 # Where os.environ may be read besides the kernel's settings, and why.
-READS_ENVIRONMENT: dict[str, str] = {}
+READS_ENVIRONMENT: dict[str, str] = {
+    "plugins/engine-ray/src/scillm_engine_ray/cluster.py": "passes it on to the workers",
+}
 
 # What each folder has.
 COMMON_ENTRIES = ("pyproject.toml", "README.md", "src/*/py.typed", "tests/**/test_*.py")

@@ -118,6 +118,22 @@ async def fan(client: Any, given: dict[str, Any]) -> dict[str, float]:
     return clock.row
 
 
+async def batch(client: Any, given: dict[str, Any]) -> dict[str, float]:
+    """Many items, so many at a time; `added_mb` is the peak of memory above the import."""
+    before_mb = memory_mb("VmRSS")
+
+    async def run(n: int) -> None:
+        if hasattr(client, "abatch"):
+            await client.abatch(PROMPT, n, given["at_a_time"])
+        else:
+            await fan_out(client.acall, n, given["at_a_time"])
+
+    await run(given["at_a_time"])
+    with Clock(given["n"]) as clock:
+        await run(given["n"])
+    return {**clock.row, "added_mb": memory_mb("VmHWM") - before_mb}
+
+
 async def astream(client: Any, given: dict[str, Any]) -> dict[str, float]:
     """Streams of so many chunks, async; the unit is a chunk."""
     count = len([text async for text in client.astream(PROMPT)])
@@ -144,7 +160,7 @@ async def growth(client: Any, given: dict[str, Any]) -> dict[str, float]:
 
 
 SYNC = {"first": first, "seq": seq, "stream": stream}
-ASYNC = {"aseq": aseq, "fan": fan, "astream": astream, "growth": growth}
+ASYNC = {"aseq": aseq, "fan": fan, "batch": batch, "astream": astream, "growth": growth}
 
 
 async def run_async(

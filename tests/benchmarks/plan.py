@@ -61,7 +61,7 @@ class Target:
     Args:
         metric: in `METRICS`.
         quantity: a field of a row: `cpu_us` and `wall_us` per unit, `rate` (units a second of
-            wall time), `peak_mb`, `growth_mb`, `added_modules`.
+            wall time), `peak_mb`, `growth_mb`, `added_mb`, `added_modules`.
         limit: the number that must be reached.
         peer: the ratio is to this client's; "" takes the quantity as it is.
         is_at_least: whether more is better.
@@ -109,6 +109,7 @@ CLIENTS: Mapping[str, Client] = {
     "scillm_httpx": Client("scillm", "ours", {"SCILLM_DISABLE_AIOHTTP": "1"}),
     "raw_httpx": Client("httpx", "raw_httpx"),
     "raw_aiohttp": Client("aiohttp", "raw_aiohttp"),
+    "aiohttp_wide": Client("aiohttp", "raw_aiohttp", {"CONNECTIONS": "0"}),
     "openai": Client("openai", "openai_sdk"),
     "litellm": Client("litellm", "litellm_sdk", {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}),
     "scillm_few": Client("scillm", "ours", {"SCILLM_PLUGINS_BLOCK": ",".join(STRATEGIES)}),
@@ -117,6 +118,7 @@ CLIENTS: Mapping[str, Client] = {
     "litellm_router": Client(
         "litellm", "litellm_router", {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "DEPLOYMENTS": "2"}
     ),
+    "scillm_batch": Client("scillm", "ours_batch"),
     "kernel_bare": Client("scillm", "kernel_bare"),
     "kernel_alone": Client("scillm", "kernel_alone"),
 }
@@ -124,6 +126,7 @@ CLIENTS: Mapping[str, Client] = {
 _SYNC = ("scillm", "scillm_few", "scillm_httpx", "raw_httpx", "openai", "litellm")
 _ALL = (*_SYNC, "raw_aiohttp")
 _MANY = {"at_a_time": 64}
+_WIDE = {"at_a_time": 256}
 _STREAM = {"chunks": STREAM_CHUNKS}
 
 METRICS: Mapping[str, Metric] = {
@@ -157,6 +160,31 @@ METRICS: Mapping[str, Metric] = {
         ("scillm", "scillm_httpx", "raw_aiohttp"),
         more=_MANY,
         max_rounds=2,
+    ),
+    "batch": Metric(
+        "items of a batch, written durably, 256 at a time, 50 ms",
+        "batch",
+        20_000,
+        ("scillm_batch", "aiohttp_wide"),
+        "lat50",
+        _WIDE,
+    ),
+    "batch_peers": Metric(
+        "the same, 4,000 items",
+        "batch",
+        4000,
+        ("scillm_batch", "raw_httpx", "litellm_router"),
+        "lat50",
+        _WIDE,
+    ),
+    "batch_long": Metric(
+        "the same, 200,000 items",
+        "batch",
+        200_000,
+        ("scillm_batch",),
+        "lat50",
+        _WIDE,
+        max_rounds=1,
     ),
     "kernel": Metric(
         "the kernel alone: with 30 idle plugins, with none",
@@ -192,6 +220,18 @@ TARGETS: tuple[Target, ...] = (
     Target("route", "cpu_us", 1.05, "router_1", client="router_100"),
     Target("route", "rate", 10, "raw_httpx", is_at_least=True, client="router_1"),
     Target("route", "rate", 20, "litellm_router", is_at_least=True, client="router_1"),
+    Target("batch", "rate", 0.5, "aiohttp_wide", is_at_least=True, client="scillm_batch"),
+    Target("batch_peers", "rate", 5, "raw_httpx", is_at_least=True, client="scillm_batch"),
+    Target("batch_peers", "rate", 15, "litellm_router", is_at_least=True, client="scillm_batch"),
+    Target("batch", "added_mb", 60, client="scillm_batch"),
+    Target(
+        "batch_long",
+        "added_mb",
+        1.1,
+        "scillm_batch",
+        client="scillm_batch",
+        peer_metric="batch",
+    ),
     Target("first", "peak_mb", 45),
     Target("growth", "growth_mb", 5),
     Target("kernel", "cpu_us", 100, client="kernel_alone"),

@@ -16,10 +16,11 @@ QUANTITIES = {
     "early_mb": "early MB",
     "late_mb": "late MB",
     "growth_mb": "growth MB",
+    "added_mb": "MB above import",
     "added_modules": "modules added",
     "modules": "modules",
 }
-BASES = ("bare", "raw_httpx", "raw_aiohttp")
+BASES = ("bare", "raw_httpx", "raw_aiohttp", "aiohttp_wide")
 
 
 class Results:

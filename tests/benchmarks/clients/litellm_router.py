@@ -14,10 +14,11 @@ class Client:
 
     def __init__(self, base_url: str) -> None:
         params = {"model": "openai/mock-model", "api_base": base_url, "api_key": KEY}
-        deployment = {"model_name": "mock", "litellm_params": params}
-        self.router = Router(
-            model_list=[deployment] * int(os.environ["DEPLOYMENTS"]), num_retries=2
-        )
+        model_list = [  # each its own: the Router takes them apart
+            {"model_name": "mock", "litellm_params": dict(params)}
+            for _ in range(int(os.environ["DEPLOYMENTS"]))
+        ]
+        self.router = Router(model_list=model_list, num_retries=2)
 
     async def acall(self, prompt: str) -> str:
         messages = [{"role": "user", "content": prompt}]

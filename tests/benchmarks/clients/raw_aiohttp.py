@@ -1,7 +1,8 @@
-"""aiohttp used directly, with the pool that it has by default."""
+"""aiohttp used directly, with its own limit of connections or the variable CONNECTIONS'."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -17,7 +18,8 @@ class Client:
 
     async def open(self) -> None:
         timeout = aiohttp.ClientTimeout(60)
-        self.session = aiohttp.ClientSession(headers=HEADERS, timeout=timeout)
+        connector = aiohttp.TCPConnector(limit=int(os.environ.get("CONNECTIONS", "100")))
+        self.session = aiohttp.ClientSession(headers=HEADERS, timeout=timeout, connector=connector)
 
     async def acall(self, prompt: str) -> str:
         async with self.session.post(self.url, json=payload(prompt)) as answer:

@@ -50,6 +50,7 @@ from scillm.pipeline import Kernel as Kernel
 from scillm.pipeline import Stream as Stream
 from scillm.secrets import Secret as Secret
 from scillm.settings import Setting as Setting
+from scillm_batch import run_batch as run_batch
 from scillm_cache.api import disable_cache as disable_cache
 from scillm_cache.api import enable_cache as enable_cache
 from scillm_dialects.images import image as image

@@ -8,6 +8,7 @@ from scillm_chutes.routers import warm_chutes_caches as warm_chutes_caches
 from scillm_hedge.models import hedged_acompletion as hedged_acompletion
 from scillm_json_mode.hedged import hedged_json_completion as hedged_json_completion
 from scillm_json_mode.json_utils import clean_json_string as clean_json_string
+from scillm_json_mode.schemas import schema_of as schema_of
 from scillm_json_mode.strict import astrict_json_completion as astrict_json_completion
 from scillm_json_mode.strict import strict_json_completion as json_chat
 from scillm_json_mode.strict import strict_json_completion as strict_json_chat
