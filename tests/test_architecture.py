@@ -134,9 +134,14 @@ def test_a_plugin_leaves_the_kernels_private_modules_alone(dist: Dist) -> None:
 
 @every_dist
 def test_a_distribution_depends_on_the_kernel_and_on_libraries_alone(dist: Dist) -> None:
-    """No plugin stands on a sibling; a provider may bring the usual transport along."""
+    """No plugin stands on a sibling but one whose hooks it implements.
+
+    That one names the group of its plugins by ``[tool.scillm] hooks``. A provider may bring the
+    usual transport along.
+    """
     ours = {DISTS[name] for name in (*dist.requires, *dist.optional) if name in DISTS}
-    siblings = {other.name for other in ours if not is_library(other)} - {dist.name}
+    extended = {other for other in ours if other.hooks and dist.entry_points(other.hooks)}
+    siblings = {each.name for each in ours - extended if not is_library(each)} - {dist.name}
     imported = {name.partition(".")[0] for s in sources(dist) for name, _ in imports(s)}
     brought = set() if imported & set(DISTS[BROUGHT_ALONG].packages) else {BROUGHT_ALONG}
 

@@ -91,6 +91,11 @@ class Dist:
         """Whether its folder has tests."""
         return any(self.folder.glob("tests/**/test_*.py"))
 
+    @property
+    def hooks(self) -> str:
+        """The group of entry points by which others extend it: ``[tool.scillm] hooks = "..."``."""
+        return str(self.pyproject.get("tool", {}).get("scillm", {}).get("hooks", ""))
+
     def entry_points(self, group: str) -> dict[str, str]:
         """Return its entry points of one group, object references by name."""
         table: dict[str, str] = self.project.get("entry-points", {}).get(group, {})

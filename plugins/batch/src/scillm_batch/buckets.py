@@ -7,13 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from scillm import Setting
-
-RATE = Setting(name="BUCKET_RATE", default=3.0, read=float, help="tokens a second of a bucket")
-CAPACITY = Setting(name="BUCKET_CAPACITY", default=6.0, read=float, help="tokens it can hold")
-MAX_SLEEP_S = Setting(
-    name="BUCKET_MAX_SLEEP_S", default=2.0, read=float, help="seconds that it lets a caller wait"
-)
+from scillm_batch.variables import CAPACITY, MAX_SLEEP_S, RATE
 
 
 class _Reserve:
