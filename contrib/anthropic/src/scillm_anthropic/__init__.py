@@ -13,17 +13,7 @@ from typing import Any
 from attrs import evolve
 
 import scillm
-from scillm import (
-    BadRequestError,
-    Call,
-    Chunk,
-    Event,
-    FailureKind,
-    Request,
-    Secret,
-    Setting,
-    hookimpl,
-)
+from scillm import BadRequestError, Call, Chunk, FailureKind, Request, Setting, hookimpl
 
 PROVIDERS = ("anthropic",)
 _HOST = "https://api.anthropic.com"
@@ -34,9 +24,10 @@ SETTINGS: tuple[Setting[Any], ...] = (KEY, URL, MAX_TOKENS)
 _KINDS = {"billing_error": FailureKind.PERMISSION, "request_too_large": FailureKind.BAD_REQUEST}
 _TOO_LONG = ("prompt is too long", "exceed context limit")  # the words are the only mark
 _STATUS = {"rate_limit_error": 429, "timeout_error": 504, "overloaded_error": 529}
-_ROLES = {"user": "user", "assistant": "assistant", "tool": "user"}
-_ROLES |= {"system": "system", "developer": "system"}
+_ROLES = {r: r for r in ("user", "assistant", "system")} | {"tool": "user", "developer": "system"}
 _TEXTS = {"text": "content", "thinking": "reasoning_content", "citations": "citations"}
+_CHOICES = {"auto": {"type": "auto"}, "required": {"type": "any"}, "none": {"type": "none"}}
+_ONE_CALL = {"disable_parallel_tool_use": True}
 _FINISH = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "tool_calls"}
 _FINISH |= {"max_tokens": "length", "model_context_window_exceeded": "length"}
 _FINISH |= {"refusal": "content_filter"}  # any other is told as it is
@@ -48,15 +39,11 @@ _WORDS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "stop": lambda stop: {"stop_sequences": [stop] if isinstance(stop, str) else list(stop)},
     "tools": lambda tools: {"tools": [_tool(tool) for tool in tools]},
     "tool_choice": lambda choice: {
-        "tool_choice": {"type": "tool", **choice["function"]}
-        if isinstance(choice, Mapping)
-        else {"type": {"auto": "auto", "required": "any", "none": "none"}[choice]}
+        "tool_choice": _CHOICES.get(str(choice)) or {"type": "tool", **choice["function"]}
     },
-    "parallel_tool_calls": lambda many: {"tool_choice": {"disable_parallel_tool_use": not many}},
-    "response_format": lambda wanted: {
-        "output_config": {
-            "format": {"type": "json_schema", "schema": wanted["json_schema"]["schema"]}
-        }
+    "parallel_tool_calls": lambda many: {} if many else {"tool_choice": _ONE_CALL},
+    "response_format": lambda it: {
+        "output_config": {"format": {"type": "json_schema", "schema": it["json_schema"]["schema"]}}
     },
     "reasoning_effort": lambda effort: {"output_config": {"effort": effort}},
     "user": lambda user: {"metadata": {"user_id": user}},
@@ -78,9 +65,9 @@ def prepare_request(call: Call, route: scillm.Route) -> Request | None:
     """Say a chat, or ask for the list of models."""
     if route.provider != "anthropic":
         return None
-    headers: dict[str, str | Secret] = {"anthropic-version": "2023-06-01", **call.headers}
+    headers: dict[str, str | scillm.Secret] = {"anthropic-version": "2023-06-01", **call.headers}
     if "x-api-key" not in headers and "authorization" not in headers:
-        headers["x-api-key"] = call.api_key or Secret(KEY.value())
+        headers["x-api-key"] = call.api_key or scillm.Secret(KEY.value())
         if not headers["x-api-key"]:
             raise scillm.AuthenticationError("no key: set ANTHROPIC_API_KEY, or pass api_key=...")
     if call.operation == "models":
@@ -121,7 +108,9 @@ def _body(call: Call, model: str) -> dict[str, Any]:
     system = turns.pop(0)["content"] if turns and turns[0]["role"] == "system" else []
     if call.operation != "chat" or not model or not turns:
         raise BadRequestError("anthropic answers chats: give 'anthropic/model' and messages=[...]")
-    body = {"model": model, "messages": turns, **({"system": system} if system else {})}
+    body: dict[str, Any] = {"model": model, "messages": turns}
+    if system:
+        body["system"] = system
     for name, value in call.params.items():
         try:
             parts = _WORDS[name](value)
@@ -170,7 +159,9 @@ def _blocks(message: Mapping[str, Any]) -> list[Any]:
 def _block(part: Mapping[str, Any]) -> Mapping[str, Any]:
     if part["type"] in ("text", "image", "document"):
         return part  # both say it so, or it is Anthropic's own
-    url = {"image_url": part.get("image_url")}[part["type"]]["url"]
+    if part["type"] != "image_url":
+        raise BadRequestError(f"anthropic has no parts of type {part['type']!r}")
+    url = part["image_url"]["url"]
     kind, is_data, encoded = url.removeprefix("data:").partition(";base64,")
     source = {"type": "base64", "media_type": kind, "data": encoded}
     return {"type": "image", "source": source if is_data else {"type": "url", "url": url}}
@@ -185,7 +176,7 @@ class Reader:
         self._block: dict[str, Any] = {}  # the one that is open
         self._calls = -1
 
-    def read(self, frame: bytes) -> Iterable[Event]:  # noqa: C901  # a table
+    def read(self, frame: bytes) -> Iterable[scillm.Event]:  # noqa: C901  # a table
         """Read a frame; a ping, or an event of a kind to come, gives nothing."""
         match json.loads(frame):
             case {"data": list(models)}:
@@ -247,8 +238,9 @@ class Reader:
         thought = (told.get("output_tokens_details") or {}).get("thinking_tokens")
         usage["completion_tokens_details"] = {"reasoning_tokens": thought}
         reason, why = last["stop_reason"], (last.get("stop_details") or {}).get("explanation")
-        delta = {"refusal": why} if why else {}
-        return self._delta(delta, _FINISH.get(reason, reason), usage=usage)
+        return self._delta(
+            {"refusal": why} if why else {}, _FINISH.get(reason, reason), usage=usage
+        )
 
     def _call(self, function: dict[str, Any], **opening: str) -> Iterable[Chunk]:
         call = {"index": self._calls, "type": "function", **opening, "function": function}
