@@ -105,12 +105,10 @@ def classify_error(request: Request, error: Exception) -> Generator[None, Any, A
 
 def _body(call: Call, model: str) -> dict[str, Any]:
     turns = _turns(call.messages)
-    system = turns.pop(0)["content"] if turns and turns[0]["role"] == "system" else []
+    top = turns.pop(0)["content"] if turns and turns[0]["role"] == "system" else []
     if call.operation != "chat" or not model or not turns:
         raise BadRequestError("anthropic answers chats: give 'anthropic/model' and messages=[...]")
-    body: dict[str, Any] = {"model": model, "messages": turns}
-    if system:
-        body["system"] = system
+    body: dict[str, Any] = {"model": model, "messages": turns} | ({"system": top} if top else {})
     for name, value in call.params.items():
         try:
             parts = _WORDS[name](value)
