@@ -23,8 +23,8 @@ _STATUS = {"": 500, "server_error": 500, "rate_limit_exceeded": 429, "insufficie
 _STATUS |= {"server_is_overloaded": 503, "slow_down": 503, "vector_store_timeout": 504}
 _POLICIES = ("bio_policy", "misalignment_policy_violation", "image_content_policy_violation")
 _CUT = {"max_output_tokens": "length", "max_messages": "length"}  # any other is told as it is
-_SAME = ("temperature", "top_p", "user", "service_tier", "store", "reasoning")
-_SAME += ("parallel_tool_calls", "safety_identifier", "prompt_cache_key")
+_SAME = ["temperature", "top_p", "user", "service_tier", "store", "reasoning"]
+_SAME += ["parallel_tool_calls", "safety_identifier", "prompt_cache_key"]
 _WORDS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "max_tokens": lambda count: {"max_output_tokens": count},
     "max_completion_tokens": lambda count: {"max_output_tokens": count},
@@ -120,8 +120,7 @@ def _items(message: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
     role, content = message["role"], message.get("content") or message.get("refusal")
     parts = content if isinstance(content, str) else [_part(p, role) for p in content or ()]
     if role == "tool":
-        key = message["tool_call_id"]
-        yield {"type": "function_call_output", "call_id": key, "output": parts or ""}
+        yield {"type": "function_call_output", "call_id": message["tool_call_id"], "output": parts}
         return
     for thought in message.get("reasoning_items") or ():
         if thought.get("encrypted_content"):  # else only a stored response knows it
@@ -136,9 +135,9 @@ def _part(part: Mapping[str, Any], role: str) -> dict[str, Any]:
     match part:
         case {"type": "text", "text": text}:
             return {"type": "output_text" if role == "assistant" else "input_text", "text": text}
-        case {"type": "image_url", "image_url": {"url": url, **rest}}:
-            detail = rest.get("detail", "auto")
-            return {"type": "input_image", "image_url": url, "detail": detail}
+        case {"type": "image_url", "image_url": it}:
+            detail = it.get("detail", "auto")
+            return {"type": "input_image", "image_url": it["url"], "detail": detail}
         case {"type": "file", "file": file}:
             return {"type": "input_file", **file}
         case {"type": "input_audio" | "refusal"}:
@@ -164,20 +163,16 @@ class Reader:
         match json.loads(frame):
             case {"data": list(models)}:
                 return [scillm.ModelList({"object": "list", "data": models})]
-            case (
-                {"error": dict(told)}
-                | {"response": {"error": dict(told)}}
-                | ({"type": "error"} as told)
-            ):
-                status = _STATUS.get(told.get("code") or "", 400)
-                raise scillm.StatusError(status, json.dumps({"error": told}))
+            case {"error": dict(e)} | {"response": {"error": dict(e)}} | ({"type": "error"} as e):
+                status = _STATUS.get(e.get("code") or "", 400)
+                raise scillm.StatusError(status, json.dumps({"error": e}))
             case {
                 "object": "response",
                 "status": "completed" | "incomplete",
                 "output": items,
-            } as raw:
+            } as it:
                 said = [chunk for item in enumerate(items) for chunk in self._whole(*item)]
-                return [scillm.fold([*self._begun(raw), *said, *self._ended(raw)])]
+                return [scillm.fold([*self._begun(it), *said, *self._ended(it)])]
             case {"type": "response.created", "response": raw}:
                 return self._begun(raw)
             case {"type": "response.output_item.added", "output_index": at, "item": item}:
@@ -242,7 +237,7 @@ class Reader:
         return self._delta({"tool_calls": [call]})
 
     def _ended(self, raw: Mapping[str, Any]) -> Iterable[Chunk]:
-        reason = (raw.get("incomplete_details") or {}).get("reason")
+        reason = (raw.get("incomplete_details") or {}).get("reason") or ""
         finish = _CUT.get(reason, reason) or ("tool_calls" if self._calls else "stop")
         told = (raw.get("usage") or {}).items()
         usage = {k.replace("input", "prompt").replace("output", "completion"): n for k, n in told}
