@@ -119,7 +119,7 @@ def _body(call: Call, model: str) -> dict[str, Any]:
             parts = {name: value}
         for word, part in parts.items():
             body[word] = {**body.get(word, {}), **part} if isinstance(part, dict) else part
-    if choice := body.get("tool_choice"):
+    if isinstance(choice := body.get("tool_choice"), dict):
         body["tool_choice"] = {"type": "auto", **choice}
     body = {**body, **({"stream": True} if call.stream else {}), **call.extra_body}
     budget = (body.get("thinking") or {}).get("budget_tokens", 0)  # thoughts count as answer
