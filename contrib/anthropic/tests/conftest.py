@@ -1,4 +1,4 @@
-"""A server on loopback that speaks the Messages API: says what a test gives it, whole or streamed."""
+"""A server on loopback that speaks the Messages API, as a test tells it to."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-import scillm_anthropic
 
 import scillm
+import scillm_anthropic
 
 
 class Speaker(ThreadingHTTPServer):
@@ -44,7 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(said)
 
-    do_GET = do_POST
+    do_GET = do_POST  # noqa: N815  # the name that the standard library calls
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-import scillm_anthropic
 
+import scillm_anthropic
 from scillm import AuthenticationError, BadRequestError, Kernel, UnsupportedParamsError
 
 HI = [{"role": "user", "content": "hi"}]

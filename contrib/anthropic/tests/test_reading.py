@@ -9,9 +9,8 @@ from typing import Any
 
 import anthropic
 import pytest
-import scillm_anthropic
-from scillm_http import Http
 
+import scillm_anthropic
 from scillm import (
     BadRequestError,
     ContextWindowExceededError,
@@ -22,6 +21,7 @@ from scillm import (
     ServiceUnavailableError,
     hookimpl,
 )
+from scillm_http import Http
 
 HI = [{"role": "user", "content": "hi"}]
 BLOCKS = [
@@ -86,6 +86,7 @@ def _cut(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 @pytest.fixture
 def kernel(speaker) -> Iterator[Kernel]:
+    """A kernel of the provider and a transport alone."""
     with Kernel.of(scillm_anthropic, Http) as kernel:
         yield kernel
 
@@ -225,21 +226,20 @@ def test_blocks_and_events_of_other_kinds_disturb_nothing(kernel, speaker):
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "message", "error"),
+    ("error", "told"),
     [
-        (400, "invalid_request_error", "max_tokens: bad", BadRequestError),
-        (400, "invalid_request_error", "prompt is too long: 2 > 1", ContextWindowExceededError),
-        (402, "billing_error", "credit", PermissionDeniedError),
-        (413, "request_too_large", "bytes", BadRequestError),
-        (429, "rate_limit_error", "slowly", RateLimitError),
-        (500, "api_error", "oops", InternalServerError),
-        (529, "overloaded_error", "Overloaded", ServiceUnavailableError),
+        (BadRequestError, (400, "invalid_request_error", "max_tokens: bad")),
+        (ContextWindowExceededError, (400, "invalid_request_error", "prompt is too long: 2 > 1")),
+        (PermissionDeniedError, (402, "billing_error", "credit")),
+        (BadRequestError, (413, "request_too_large", "bytes")),
+        (RateLimitError, (429, "rate_limit_error", "slowly")),
+        (InternalServerError, (500, "api_error", "oops")),
+        (ServiceUnavailableError, (529, "overloaded_error", "Overloaded")),
     ],
 )
-def test_errors_have_their_kind_their_wait_and_the_id_of_the_request(
-    kernel, speaker, status, kind, message, error
-):
+def test_errors_have_their_kind_their_wait_and_the_id_of_the_request(kernel, speaker, error, told):
     """By status and type; the id stands in a header of Anthropic's own."""
+    status, kind, message = told
     speaker.status = status
     speaker.whole = {"type": "error", "error": {"type": kind, "message": message}}
     speaker.headers = {"request-id": "req_1", "retry-after": "7"}

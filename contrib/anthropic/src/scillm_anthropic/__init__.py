@@ -70,15 +70,14 @@ def prepare_request(call: Call, route: scillm.Route) -> Request | None:
         headers["x-api-key"] = call.api_key or scillm.Secret(KEY.value())
         if not headers["x-api-key"]:
             raise scillm.AuthenticationError("no key: set ANTHROPIC_API_KEY, or pass api_key=...")
-    if call.operation == "models":
-        url = f"{route.base_url}/models?limit=1000"
-        return Request(route=route, url=url, method="GET", headers=headers, read=Reader().read)
+    is_list = call.operation == "models"
     return Request(
         route=route,
-        url=f"{route.base_url}/messages",
+        url=f"{route.base_url}/{'models?limit=1000' if is_list else 'messages'}",
+        method="GET" if is_list else "POST",
         headers=headers,
-        body=_body(call, route.model),
-        read=lambda frame: Reader().read(frame),
+        body=None if is_list else _body(call, route.model),
+        read=lambda frame: [next(iter(Reader().read(frame)))],  # nothing is no answer
         frames="sse" if call.stream else "json",
     )
 

@@ -59,15 +59,14 @@ def prepare_request(call: Call, route: scillm.Route) -> Request | None:
         if not key:
             raise scillm.AuthenticationError("no key: set OPENAI_API_KEY, or pass api_key=...")
         headers["authorization"] = scillm.Secret(f"Bearer {key.reveal()}")
-    if call.operation == "models":
-        url = f"{route.base_url}/models"
-        return Request(route=route, url=url, method="GET", headers=headers, read=Reader().read)
+    is_list = call.operation == "models"
     return Request(
         route=route,
-        url=f"{route.base_url}/responses",
+        url=f"{route.base_url}/{'models' if is_list else 'responses'}",
+        method="GET" if is_list else "POST",
         headers=headers,
-        body=_body(call, route.model),
-        read=lambda frame: Reader().read(frame),
+        body=None if is_list else _body(call, route.model),
+        read=lambda frame: [next(iter(Reader().read(frame)))],  # nothing is no answer
         frames="sse" if call.stream else "json",
     )
 
