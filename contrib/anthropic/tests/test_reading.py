@@ -15,6 +15,7 @@ from scillm import (
     BadRequestError,
     ContextWindowExceededError,
     InternalServerError,
+    InvalidResponse,
     Kernel,
     PermissionDeniedError,
     RateLimitError,
@@ -156,6 +157,19 @@ def test_the_official_client_reads_the_same(kernel, speaker, is_stream):
     assert (ours.id, ours.model) == (theirs.id, theirs.model)
 
 
+def test_a_server_that_does_not_stream_may_say_the_whole(kernel, speaker):
+    """Though a stream was asked for."""
+    speaker.whole = WHOLE
+    assert ask(kernel, speaker, stream=True).choices == ask(kernel, speaker).choices
+
+
+def test_what_is_no_answer_is_an_error(kernel, speaker):
+    """Not an answer without choices."""
+    speaker.whole = {"type": "a_kind_to_come"}
+    with pytest.raises(InvalidResponse):
+        ask(kernel, speaker)
+
+
 class _Twice:
     """Sends the same request twice, as a retry does, and hands on the second answer."""
 
@@ -262,6 +276,18 @@ def test_an_error_inside_a_stream_is_the_error_it_would_have_been(kernel, speake
         ask(kernel, speaker, stream=True)
     assert (info.value.status_code, info.value.request_id) == (529, "req_2")
     assert info.value.partial.text == "I shall add."
+
+
+def test_the_request_that_goes_out_is_one_for_messages(kernel, speaker):
+    """Its path, its headers and its body."""
+    speaker.whole = WHOLE
+    ask(kernel, speaker)
+    path, headers, sent = speaker.sent[0]
+    assert (path, headers["x-api-key"]) == ("/v1/messages", "k")
+    assert headers["anthropic-version"] == "2023-06-01"
+    assert headers["content-type"] == "application/json"
+    turn = {"role": "user", "content": [{"type": "text", "text": "hi"}]}
+    assert sent == {"model": "claude", "max_tokens": 8192, "messages": [turn]}
 
 
 def test_models_are_listed(kernel, speaker):

@@ -15,7 +15,7 @@ import scillm_responses
 
 
 class Speaker(ThreadingHTTPServer):
-    """Answers every request with ``whole``, or with ``events`` if a stream is wanted."""
+    """Answers with ``whole``, or with ``events`` if there are some and a stream is wanted."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -34,7 +34,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(told) if told else None
         names = {name.lower(): value for name, value in self.headers.items()}
         self.server.sent.append((self.path, names, body))
-        is_stream = bool(body and body.get("stream")) and self.server.status == 200
+        is_stream = bool(body and body.get("stream") and self.server.events)
         said = _sse(self.server.events) if is_stream else json.dumps(self.server.whole).encode()
         self.send_response(self.server.status)
         self.send_header("content-type", "text/event-stream" if is_stream else "application/json")

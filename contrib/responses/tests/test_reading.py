@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
@@ -178,6 +177,19 @@ def test_the_official_client_reads_the_same(kernel, speaker, is_stream):
     assert (ours.id, ours.model, ours.created) == (theirs.id, theirs.model, theirs.created_at)
 
 
+def test_a_server_that_does_not_stream_may_say_the_whole(kernel, speaker):
+    """Though a stream was asked for."""
+    speaker.whole = WHOLE
+    assert ask(kernel, speaker, stream=True).choices == ask(kernel, speaker).choices
+
+
+def test_what_is_no_answer_is_an_error(kernel, speaker):
+    """Not an answer without choices."""
+    speaker.whole = {"type": "a_kind_to_come"}
+    with pytest.raises(InvalidResponse):
+        ask(kernel, speaker)
+
+
 class _Twice:
     """Sends the same request twice, as a retry does, and hands on the second answer."""
 
@@ -280,4 +292,5 @@ def test_the_request_that_goes_out_is_one_for_responses(kernel, speaker):
     ask(kernel, speaker)
     path, headers, sent = speaker.sent[0]
     assert (path, headers["authorization"]) == ("/v1/responses", "Bearer k")
-    assert json.loads(json.dumps(sent)) == {"model": "gpt", "input": HI, "store": False}
+    assert headers["content-type"] == "application/json"
+    assert sent == {"model": "gpt", "input": HI, "store": False}

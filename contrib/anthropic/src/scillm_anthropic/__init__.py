@@ -13,14 +13,16 @@ from typing import Any
 from attrs import evolve
 
 import scillm
-from scillm import BadRequestError, Call, Chunk, FailureKind, Request, Setting, hookimpl
+from scillm import BadRequestError, Call, Chunk, FailureKind, ModelList, Request, Setting, hookimpl
 
 PROVIDERS = ("anthropic",)
-_HOST = "https://api.anthropic.com"
 KEY = Setting(name="ANTHROPIC_API_KEY", default="", prefix="", is_secret=True, help="its key")
-URL = Setting(name="ANTHROPIC_BASE_URL", default=_HOST, prefix="", help="its address")
+URL = Setting(
+    name="ANTHROPIC_BASE_URL", default="", prefix="", help="address, else api.anthropic.com"
+)
 MAX_TOKENS = Setting(name="ANTHROPIC_MAX_TOKENS", default=8192, help="if a call sets no max_tokens")
 SETTINGS: tuple[Setting[Any], ...] = (KEY, URL, MAX_TOKENS)
+_HEADERS = {"anthropic-version": "2023-06-01", "content-type": "application/json"}
 _KINDS = {"billing_error": FailureKind.PERMISSION, "request_too_large": FailureKind.BAD_REQUEST}
 _TOO_LONG = ("prompt is too long", "exceed context limit")  # the words are the only mark
 _STATUS = {"rate_limit_error": 429, "timeout_error": 504, "overloaded_error": 529}
@@ -55,9 +57,12 @@ _WORDS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
 @hookimpl
 def resolve_model(call: Call) -> scillm.Route | None:
     """Take ``anthropic/...``; the address may end in /v1 or not."""
-    base = (call.api_base or URL.value()).rstrip("/").removesuffix("/v1") + "/v1"
-    model = call.model_for("anthropic")
-    return None if model is None else scillm.Route(provider="anthropic", model=model, base_url=base)
+    if (model := call.model_for("anthropic")) is None:
+        return None
+    base = (call.api_base or URL.value() or "https://api.anthropic.com").rstrip("/")
+    return scillm.Route(
+        provider="anthropic", model=model, base_url=base.removesuffix("/v1") + "/v1"
+    )
 
 
 @hookimpl
@@ -65,7 +70,7 @@ def prepare_request(call: Call, route: scillm.Route) -> Request | None:
     """Say a chat, or ask for the list of models."""
     if route.provider != "anthropic":
         return None
-    headers: dict[str, str | scillm.Secret] = {"anthropic-version": "2023-06-01", **call.headers}
+    headers: dict[str, str | scillm.Secret] = {**_HEADERS, **call.headers}
     if "x-api-key" not in headers and "authorization" not in headers:
         headers["x-api-key"] = call.api_key or scillm.Secret(KEY.value())
         if not headers["x-api-key"]:
@@ -177,8 +182,8 @@ class Reader:
         """Read a frame; a ping, or an event of a kind to come, gives nothing."""
         match json.loads(frame):
             case {"data": list(models)}:
-                found = [{**model, "object": "model"} for model in models]
-                return [scillm.ModelList({"object": "list", "data": found})]
+                models = [{**model, "object": "model"} for model in models]
+                return [ModelList({"object": "list", "data": models})]
             case {"type": "message", "content": blocks} as raw:
                 said = [c for b in blocks for c in (*self._opened(b), *self._closed())]
                 return [scillm.fold([*self._begun(raw), *said, *self._ended(raw, {})])]
@@ -200,8 +205,8 @@ class Reader:
                 return self._call({"arguments": more})
             case {"type": "content_block_stop"}:
                 return self._closed()
-            case {"type": "message_delta", "delta": last, "usage": told}:
-                return self._ended(last, told)
+            case {"type": "message_delta", "delta": last} as raw:
+                return self._ended(last, raw.get("usage") or {})
             case {"type": "error", "error": {"type": kind}} as raw:
                 known = {"request-id": raw.get("request_id")}
                 raise scillm.StatusError(_STATUS.get(kind, 500), frame.decode(), known)

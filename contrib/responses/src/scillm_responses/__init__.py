@@ -15,10 +15,10 @@ import scillm
 from scillm import BadRequestError, Call, Chunk, FailureKind, Request, Setting, hookimpl
 
 PROVIDERS = ("responses",)
-_HOST = "https://api.openai.com/v1"
 KEY = Setting(name="OPENAI_API_KEY", default="", prefix="", is_secret=True, help="key for OpenAI")
-URL = Setting(name="OPENAI_BASE_URL", default=_HOST, prefix="", help="address of OpenAI")
+URL = Setting(name="OPENAI_BASE_URL", default="", prefix="", help="address, else api.openai.com")
 SETTINGS: tuple[Setting[Any], ...] = (KEY, URL)
+_JSON = "application/json"
 _STATUS = {"": 500, "server_error": 500, "rate_limit_exceeded": 429, "insufficient_quota": 429}
 _STATUS |= {"server_is_overloaded": 503, "slow_down": 503, "vector_store_timeout": 504}
 _POLICIES = ("bio_policy", "misalignment_policy_violation", "image_content_policy_violation")
@@ -43,9 +43,12 @@ _WORDS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
 @hookimpl
 def resolve_model(call: Call) -> scillm.Route | None:
     """Take ``responses/...``; the address may end in /v1 or not."""
-    base = (call.api_base or URL.value()).rstrip("/").removesuffix("/v1") + "/v1"
-    model = call.model_for("responses")
-    return None if model is None else scillm.Route(provider="responses", model=model, base_url=base)
+    if (model := call.model_for("responses")) is None:
+        return None
+    base = (call.api_base or URL.value() or "https://api.openai.com").rstrip("/")
+    return scillm.Route(
+        provider="responses", model=model, base_url=base.removesuffix("/v1") + "/v1"
+    )
 
 
 @hookimpl
@@ -53,7 +56,7 @@ def prepare_request(call: Call, route: scillm.Route) -> Request | None:
     """Say a chat, or ask for the list of models."""
     if route.provider != "responses":
         return None
-    headers: dict[str, str | scillm.Secret] = dict(call.headers)
+    headers: dict[str, str | scillm.Secret] = {"content-type": _JSON, **call.headers}
     if "authorization" not in headers and "api-key" not in headers:
         key = call.api_key or scillm.Secret(KEY.value())
         if not key:
@@ -196,7 +199,7 @@ class Reader:
         return ()
 
     def _begun(self, raw: Mapping[str, Any]) -> Iterable[Chunk]:
-        self._top = {"id": raw["id"], "model": raw["model"], "created": int(raw["created_at"])}
+        self._top = {"id": raw["id"], "model": raw["model"], "created": raw.get("created_at")}
         return self._delta({"role": "assistant"})
 
     def _whole(self, at: int, item: Mapping[str, Any]) -> Iterable[Chunk]:
