@@ -17,9 +17,7 @@ from scillm import BadRequestError, Call, Chunk, FailureKind, ModelList, Request
 
 PROVIDERS = ("anthropic",)
 KEY = Setting(name="ANTHROPIC_API_KEY", default="", prefix="", is_secret=True, help="its key")
-URL = Setting(
-    name="ANTHROPIC_BASE_URL", default="", prefix="", help="address, else api.anthropic.com"
-)
+URL = Setting(name="ANTHROPIC_BASE_URL", default="", prefix="", help="address, else its own")
 MAX_TOKENS = Setting(name="ANTHROPIC_MAX_TOKENS", default=8192, help="if a call sets no max_tokens")
 SETTINGS: tuple[Setting[Any], ...] = (KEY, URL, MAX_TOKENS)
 _HEADERS = {"anthropic-version": "2023-06-01", "content-type": "application/json"}
@@ -60,9 +58,7 @@ def resolve_model(call: Call) -> scillm.Route | None:
     if (model := call.model_for("anthropic")) is None:
         return None
     base = (call.api_base or URL.value() or "https://api.anthropic.com").rstrip("/")
-    return scillm.Route(
-        provider="anthropic", model=model, base_url=base.removesuffix("/v1") + "/v1"
-    )
+    return scillm.Route(provider="anthropic", model=model, base_url=base.removesuffix("/v1"))
 
 
 @hookimpl
@@ -78,7 +74,7 @@ def prepare_request(call: Call, route: scillm.Route) -> Request | None:
     is_list = call.operation == "models"
     return Request(
         route=route,
-        url=f"{route.base_url}/{'models?limit=1000' if is_list else 'messages'}",
+        url=f"{route.base_url}/v1/{'models?limit=1000' if is_list else 'messages'}",
         method="GET" if is_list else "POST",
         headers=headers,
         body=None if is_list else _body(call, route.model),

@@ -16,7 +16,7 @@ from scillm import BadRequestError, Call, Chunk, FailureKind, Request, Setting, 
 
 PROVIDERS = ("responses",)
 KEY = Setting(name="OPENAI_API_KEY", default="", prefix="", is_secret=True, help="key for OpenAI")
-URL = Setting(name="OPENAI_BASE_URL", default="", prefix="", help="address, else api.openai.com")
+URL = Setting(name="OPENAI_BASE_URL", default="", prefix="", help="address, else its own")
 SETTINGS: tuple[Setting[Any], ...] = (KEY, URL)
 _JSON = "application/json"
 _STATUS = {"": 500, "server_error": 500, "rate_limit_exceeded": 429, "insufficient_quota": 429}
@@ -46,9 +46,7 @@ def resolve_model(call: Call) -> scillm.Route | None:
     if (model := call.model_for("responses")) is None:
         return None
     base = (call.api_base or URL.value() or "https://api.openai.com").rstrip("/")
-    return scillm.Route(
-        provider="responses", model=model, base_url=base.removesuffix("/v1") + "/v1"
-    )
+    return scillm.Route(provider="responses", model=model, base_url=base.removesuffix("/v1"))
 
 
 @hookimpl
@@ -65,7 +63,7 @@ def prepare_request(call: Call, route: scillm.Route) -> Request | None:
     is_list = call.operation == "models"
     return Request(
         route=route,
-        url=f"{route.base_url}/{'models' if is_list else 'responses'}",
+        url=f"{route.base_url}/v1/{'models' if is_list else 'responses'}",
         method="GET" if is_list else "POST",
         headers=headers,
         body=None if is_list else _body(call, route.model),
