@@ -40,11 +40,11 @@ ON CONFLICT (item_id) DO UPDATE SET
 _FINISH = """
 INSERT INTO items
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), 0,
-  json_extract(value, '$[2]'), ?2, json_extract(value, '$[3]'), json_extract(value, '$[4]'),
+  json_extract(value, '$[2]'), :run, json_extract(value, '$[3]'), json_extract(value, '$[4]'),
   json_extract(value, '$[5]'), json_extract(value, '$[6]'), json_extract(value, '$[7]'),
   json_extract(value, '$[8]'), json_extract(value, '$[9]'), json_extract(value, '$[10]'),
   json_extract(value, '$[11]')
-FROM json_each(?1) WHERE true
+FROM json_each(:lines) WHERE true
 ON CONFLICT (item_id) DO UPDATE SET
   hash = excluded.hash, start = excluded.start, length = excluded.length, crc = excluded.crc,
   is_ok = excluded.is_ok, error = excluded.error, is_retryable = excluded.is_retryable,
@@ -180,7 +180,7 @@ class Journal:
         """Take note of lines that are written, as ``finished`` tells of them."""
         values = b"[%s]" % b",".join(lines)
         with self._writing():
-            self._db.execute(_FINISH, (values.decode(), run))
+            self._db.execute(_FINISH, {"lines": values.decode(), "run": run})
 
     def places(self, order: str = "start", where: str = "1") -> Iterator[tuple[str, Place]]:
         """Yield the item and the place of each line, in the order of a column.
