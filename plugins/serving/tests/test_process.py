@@ -13,9 +13,9 @@ from scillm_serving.commands import serve as command
 
 HERE = Path(__file__).parent
 _RUN = (
-    "import sys, sigterm_app; from scillm_serving.commands import _run; "
+    "import sys, things_app; from scillm_serving.commands import _run; "
     "from scillm_serving import Rules; "
-    "_run('t', sigterm_app.SERVER, Rules(), (sys.argv[1], None), 'info')"
+    "_run('t', things_app.SERVER, Rules(), (sys.argv[1], None), 'info')"
 )
 
 
@@ -46,7 +46,7 @@ def process():
 
 @pytest.mark.parametrize(
     "arguments",
-    [("-c", _RUN, "127.0.0.1"), ("-m", "uvicorn", "sigterm_app:app", "--port", "0")],
+    [("-c", _RUN, "127.0.0.1"), ("-m", "uvicorn", "things_app:app", "--port", "0")],
     ids=["scillm serve", "plain uvicorn"],
 )
 def test_sigterm_during_a_stream_lets_it_end(process, arguments):

@@ -54,7 +54,9 @@ def told(answer):
 def test_a_typed_body_arrives_as_its_type_and_goes_back_as_json(serve, client):
     """A whole number with a point is whole, as JSON Schema has it."""
     running = serve([ECHO])
-    answer = post(client, running, {"count": 2.0, "ratio": 1, "stop": ["a"], "inner": [{"name": "x"}]})
+    answer = post(
+        client, running, {"count": 2.0, "ratio": 1, "stop": ["a"], "inner": [{"name": "x"}]}
+    )
     assert answer.status_code == 200
     assert answer.json() == {
         "count": 2,
@@ -102,7 +104,15 @@ def test_unknown_fields_pass_where_the_route_allows_them(serve, client):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b'{"count": 1', b"\xff\xfe", b'{"count": 1e999}', b'{"count": NaN}', b"[" * 100_000],
+    [
+        b"",
+        b"{",
+        b'{"count": 1',
+        b"\xff\xfe",
+        b'{"count": 1e999}',
+        b'{"count": NaN}',
+        b"[" * 100_000,
+    ],
     ids=["empty", "open", "short", "not utf-8", "too large a number", "nan", "deep"],
 )
 def test_broken_json_is_a_bad_request(serve, client, body):
@@ -129,7 +139,9 @@ def test_a_body_that_is_too_long_is_refused(serve, client):
     """Told by its length, or found out while it comes; the sender gets to read why."""
     running = serve([ECHO], max_body_bytes=1000)
     url = f"{running.base}/thing"
-    answer = client.post(url, content=b"x" * 5_000_000, headers={"content-type": "application/json"})
+    answer = client.post(
+        url, content=b"x" * 5_000_000, headers={"content-type": "application/json"}
+    )
     assert (answer.status_code, told(answer)["code"]) == (413, "body_too_large")
     parts = (b"x" * 100_000 for _ in range(20))
     answer = client.post(url, content=parts, headers={"content-type": "application/json"})
@@ -368,7 +380,8 @@ def test_100_requests_at_a_time_each_get_their_own_answer(serve):
         limits = httpx.Limits(max_connections=100)
         async with httpx.AsyncClient(timeout=30, limits=limits) as client:
             asked = (
-                client.post(f"{running.base}/thing", json={"count": number}) for number in range(100)
+                client.post(f"{running.base}/thing", json={"count": number})
+                for number in range(100)
             )
             return [answer.json()["count"] for answer in await asyncio.gather(*asked)]
 

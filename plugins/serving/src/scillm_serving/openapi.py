@@ -86,7 +86,8 @@ def _paths(routes: Iterable[Route], named: dict[type, Any]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for route in routes:
         for path in route.paths:
-            paths.setdefault(path, {})[route.method.lower()] = _operation(route, path, named)
+            plain = re.sub(r"{(\w+):\w+}", r"{\1}", path)  # starlette's own way to say a type
+            paths.setdefault(plain, {})[route.method.lower()] = _operation(route, plain, named)
     return paths
 
 

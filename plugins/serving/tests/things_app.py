@@ -44,16 +44,15 @@ async def tick(asked):
     return Events(ticks())
 
 
+ROUTES = (
+    Route(path="/things", answer=back, takes=Wanted, returns=Wanted),
+    Route(path="/things/{id}", method="GET", answer=one),
+    Route(path="/ticks", method="GET", answer=tick, streams=True),
+)
+
+
 def make(rules: Rules):
-    return application(
-        [
-            Route(path="/things", answer=back, takes=Wanted, returns=Wanted),
-            Route(path="/things/{id}", method="GET", answer=one),
-            Route(path="/ticks", method="GET", answer=tick, streams=True),
-        ],
-        rules,
-        title="things",
-    )
+    return application(ROUTES, rules, title="things")
 
 
 SERVER = Server(make=make, port=0, summary="for tests")
