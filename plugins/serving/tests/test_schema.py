@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import attrs
-import httpx
 
 from scillm import Response
 from scillm_serving import Asked, Reply, Rules
@@ -16,6 +15,7 @@ APP = Path(__file__).with_name("things_app.py")
 
 
 def things():
+    """Load the app."""
     spec = importlib.util.spec_from_file_location("things_app", APP)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -23,6 +23,7 @@ def things():
 
 
 async def answer(**arguments):
+    """Answer anything."""
     choice = {
         "index": 0,
         "message": {"role": "assistant", "content": "ok"},
@@ -32,6 +33,7 @@ async def answer(**arguments):
 
 
 def examined(base):
+    """Let schemathesis loose on a server."""
     done = subprocess.run(
         [
             *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"),

@@ -40,10 +40,12 @@ ECHO = Route(path="/thing", answer=back, takes=Thing, returns=Thing)
 
 
 def post(client, running, body, path="/thing", **more):
+    """Send JSON."""
     return client.post(f"{running.base}{path}", json=body, **more)
 
 
 def told(answer):
+    """Return the error of an answer, whose shape is checked."""
     assert answer.headers["content-type"] == "application/json"
     error = answer.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
@@ -296,6 +298,8 @@ def test_work_is_stopped_when_the_client_leaves(serve):
 
 
 def ticking(closed, fails=None, pause_s=0.01, ticks=5):
+    """Return a route that streams, and tells when its source is closed."""
+
     async def ticks_of():
         try:
             for number in range(ticks):
@@ -409,7 +413,8 @@ def test_the_log_has_a_line_for_each_request_and_no_secret(serve, client, caplog
 
 def test_metrics_are_there_if_asked_for_and_prometheus_reads_them(serve, client):
     """An unknown path counts under one name: a client cannot make up more."""
-    parser = pytest.importorskip("prometheus_client.parser")
+    from prometheus_client import parser
+
     assert client.get(f"{serve([ECHO]).base}/metrics").status_code == 404
     running = serve([ECHO], has_metrics=True)
     post(client, running, {"count": 1})

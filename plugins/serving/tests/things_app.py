@@ -52,6 +52,7 @@ ROUTES = (
 
 
 def make(rules: Rules):
+    """Make the app."""
     return application(ROUTES, rules, title="things")
 
 

@@ -103,10 +103,10 @@ async def _body(receive: Any, headers: dict[str, str], rules: Rules) -> bytes:
     """
     told = headers.get("content-length", "")
     is_too_long = told.isdigit() and int(told) > rules.max_body_bytes
-    reading = _drained(receive, 0) if is_too_long else _collected(receive, rules.max_body_bytes)
+    most = -1 if is_too_long else rules.max_body_bytes
     body: bytes | None = None
     try:
-        body = await asyncio.wait_for(reading, rules.body_s)
+        body = await asyncio.wait_for(_collected(receive, most), rules.body_s)
     except asyncio.TimeoutError:
         if not is_too_long:
             raise Refused(
@@ -133,7 +133,9 @@ async def _collected(receive: Any, most: int) -> bytes | None:
         part, has_more = await _part(receive)
         size += len(part)
         if size > most:
-            return await _drained(receive, size) if has_more else None
+            if has_more:
+                await _drained(receive, size)
+            return None
         parts.append(part)
         if not has_more:
             return b"".join(parts)

@@ -55,7 +55,7 @@ def serve(  # noqa: PLR0913, PLR0917  # each is an option
         raise click.UsageError(
             f"no server {name!r} is installed. {hint(name, known)} There are: {there_are}"
         )
-    changes = {
+    changes: dict[str, Any] = {
         "token": Secret(token) if token else None,
         "has_metrics": metrics or None,
         "max_concurrent": max_concurrent,

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
-from scillm import Call, Chunk, Response, Stream
+from scillm import Call, Response, Stream
 from scillm_serving.refusals import Refused
 from scillm_serving.routes import Asked, Events, Reply, Route
 
@@ -205,7 +205,7 @@ async def _whole(stream: Stream) -> Response:
         return stream.response
 
 
-async def _frames(answer: Stream | Response | AsyncIterator[Chunk]) -> AsyncIterator[bytes]:
+async def _frames(answer: Stream | Response) -> AsyncIterator[bytes]:
     from scillm.folding import unfold
     from scillm_dialects.openai_server import frame_of
 
@@ -213,6 +213,6 @@ async def _frames(answer: Stream | Response | AsyncIterator[Chunk]) -> AsyncIter
         for chunk in unfold(answer):
             yield frame_of(chunk)
         return
-    async with aclosing(answer) as chunks:  # type: ignore[type-var]  # each of them has aclose
+    async with aclosing(answer) as chunks:
         async for chunk in chunks:
             yield frame_of(chunk)

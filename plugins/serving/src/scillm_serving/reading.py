@@ -83,17 +83,25 @@ def converter(allows_unknown: bool) -> Converter:  # noqa: FBT001  # the key of 
         inner = make_dict_structure_fn(kind, made, _cattrs_forbid_extra_keys=not allows_unknown)
         return _if_it_is(dict, "an object", inner)
 
-    made.register_structure_hook_factory(attrs.has, record)
-    made.register_structure_hook_factory(
-        lambda kind: kind is list or get_origin(kind) is list,
+    factory: Any = made.register_structure_hook_factory  # whose types know no plain function
+    factory(attrs.has, record)
+    factory(
+        _is(list),
         lambda kind, made: _if_it_is(list, "a list", list_structure_factory(kind, made)),
     )
-    made.register_structure_hook_factory(
-        lambda kind: kind is dict or get_origin(kind) is dict,
+    factory(
+        _is(dict),
         lambda kind, made: _if_it_is(dict, "an object", mapping_structure_factory(kind, made)),
     )
-    made.register_structure_hook_factory(lambda kind: get_origin(kind) in _UNIONS, _one_of)
+    factory(_is(*_UNIONS), _one_of)
     return made
+
+
+def _is(*origins: Any) -> Callable[[Any], bool]:
+    def check(kind: Any) -> bool:
+        return kind in origins or get_origin(kind) in origins
+
+    return check
 
 
 def _exactly(value: Any, kind: type[Any]) -> Any:
