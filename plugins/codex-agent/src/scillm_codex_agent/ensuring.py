@@ -11,15 +11,10 @@ import time
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
-from scillm import APIConnectionError, Setting
-from scillm_codex_agent import API_BASE
+from scillm import APIConnectionError
+from scillm_codex_agent import API_BASE, AUTOSTART
 from scillm_codex_agent.doctor import bases, health
 
-AUTOSTART = Setting(
-    name="CODEX_AUTOSTART",
-    default=False,
-    help="whether ensure_codex_agent() starts the sidecar where no agent is running",
-)
 _SIDECAR = "scillm_codex_sidecar"
 _LOOK_AGAIN_S = 0.05
 
