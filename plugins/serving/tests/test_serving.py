@@ -497,4 +497,7 @@ def test_a_connection_is_used_again_also_after_a_wait(serve):
     with socket.create_connection(("127.0.0.1", running.port), timeout=10) as wire:
         for _ in range(2):
             wire.sendall(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
-            assert wire.recv(65536).startswith(b"HTTP/1.1 200 ")
+            said = b""
+            while not said.endswith(b"\r\n\r\n{}"):
+                said += wire.recv(65536) or pytest.fail(f"closed after {said!r}")
+            assert said.startswith(b"HTTP/1.1 200 ")
