@@ -148,3 +148,19 @@ def test_20_streams_at_a_time_come_whole(sidecar, client, endpoint):
     for thread in threads:
         thread.join()
     assert said == {number: f"number {number}" for number in range(20)}
+
+
+def test_a_key_travels_as_the_upstream_wants_it(sidecar, client, endpoint):
+    """How it is sent is decided in one place, scillm-auth, which learns from one 401."""
+    base = endpoint.url("xkey")
+    answer = ask(client(sidecar(CODEX_FORWARD_BASE=base, CODEX_FORWARD_TOKEN="sk-up")))
+    assert answer.choices[0].message.content
+    assert endpoint.requests_to(base)[-1].headers["x-api-key"] == "sk-up"
+
+
+def test_a_failure_is_not_tried_again_here(sidecar, client, endpoint):
+    """The client does, or else each of its attempts would be several."""
+    base = endpoint.url("s503")
+    with pytest.raises(openai.InternalServerError):
+        ask(client(sidecar(CODEX_FORWARD_BASE=base)))
+    assert len(endpoint.requests_to(base)) == 1

@@ -18,7 +18,7 @@ from scillm_serving.refusals import of_call
 
 PORT = 8077
 _HOPS = "x-scillm-hops"
-_STRATEGIES = 499  # a retry, a cache or a pace is the client's business, not that of a proxy
+_STRATEGIES = 359  # retry, cache, router are the client's business; how a key is sent is ours
 _hops: ContextVar[str] = ContextVar("hops", default="")
 
 
