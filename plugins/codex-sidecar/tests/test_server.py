@@ -36,15 +36,16 @@ def test_no_made_up_request_ends_in_a_500(sidecar):
             "from scillm_serving.commands import serve; serve()",
             *("codex-sidecar", "--port", "0", "--token", "sk-own"),
         ),
+        ("-c", "from scillm_serving.commands import serve; serve()", "codex-sidecar"),
     ],
-    ids=["plain uvicorn", "scillm serve"],
+    ids=["plain uvicorn", "scillm serve", "scillm serve by variables"],
 )
 def test_it_runs_as_older_pages_and_as_newer_ones_say(arguments):
     """Both are the same app; the token of the command line holds."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SCILLM_", "CODEX_"))}
     with subprocess.Popen(
         [sys.executable, *arguments],
-        env={**kept, "SCILLM_DOTENV": "0"},
+        env={**kept, "SCILLM_DOTENV": "0", "CODEX_SIDECAR_PORT": "0"},
         stderr=subprocess.PIPE,
         text=True,
     ) as process:

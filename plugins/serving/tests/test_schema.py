@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import attrs
+import pytest
 
 from scillm import Response
 from scillm_serving import Asked, Reply, Rules
@@ -48,6 +49,7 @@ def examined(base):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_no_made_up_request_to_typed_routes_ends_in_a_500(serve):
     """Over a real connection; what schemathesis sends follows the document, and breaks it."""
     running = serve(things().ROUTES[:2])
@@ -56,6 +58,7 @@ def test_no_made_up_request_to_typed_routes_ends_in_a_500(serve):
     assert "test cases" in said.lower() or "passed" in said.lower()
 
 
+@pytest.mark.slow
 def test_no_made_up_chat_ends_in_a_500(serve):
     """Chats and lists of models."""
     running = serve(serving.routes(answer, serving.listed("a"), is_closed=False))
@@ -63,6 +66,7 @@ def test_no_made_up_chat_ends_in_a_500(serve):
     assert code == 0, said
 
 
+@pytest.mark.slow
 def test_schemathesis_would_find_a_500(serve):
     """The two tests above would fail if there was one."""
 

@@ -54,6 +54,12 @@ MODELS = Setting(
     prefix="",
     help="ids, separated by commas, that the sidecar lists where it has no upstream",
 )
+HOST = Setting(
+    name="CODEX_SIDECAR_HOST", default="", prefix="", help="address at which the sidecar listens"
+)
+PORT: Setting[int | None] = Setting(
+    name="CODEX_SIDECAR_PORT", default=None, read=int, prefix="", help="its port; 8077 if unset"
+)
 SETTINGS: tuple[Setting[Any], ...] = (
     ECHO,
     FORWARD_BASE,
@@ -63,5 +69,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     PROMPT_FLAG,
     AUTH_PATH,
     MODELS,
+    HOST,
+    PORT,
     *SERVING,
 )

@@ -11,7 +11,8 @@ from attrs import frozen
 
 from scillm import APIError, Kernel
 from scillm.settings import boolean, variable
-from scillm_codex_sidecar import COMMAND, ECHO, FORWARD_BASE, MODELS, auth
+from scillm_codex_sidecar import COMMAND, ECHO, FORWARD_BASE, HOST, MODELS, auth
+from scillm_codex_sidecar import PORT as OWN_PORT
 from scillm_codex_sidecar.limits import MAX_CONCURRENCY
 from scillm_serving import Asked, Refused, Route, Rules, Server, openai
 from scillm_serving.refusals import of_call
@@ -154,7 +155,11 @@ def _with_capabilities(model: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**model, "capabilities": {"chat": chats, **(model.get("capabilities") or {})}}
 
 
-SERVER = Server(make=make, port=PORT, summary="the sidecar of codex-agent")
+def _address() -> tuple[str | None, int | None]:
+    return HOST.value() or None, OWN_PORT.value()
+
+
+SERVER = Server(make=make, port=PORT, address=_address, summary="the sidecar of codex-agent")
 
 
 def __getattr__(name: str) -> Any:

@@ -12,11 +12,12 @@ from scillm import Secret
 from scillm.errors import hint
 
 GROUP = "scillm.servers"
+LOOPBACK = "127.0.0.1"
 
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--host", metavar="ADDRESS", help="Where to listen; else 127.0.0.1.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; else the server's own.")
 @click.option("--token", metavar="TOKEN", help="What clients must send; SCILLM_SERVE_TOKEN hides.")
 @click.option("--metrics", is_flag=True, help="Answer /metrics, as Prometheus reads it.")
@@ -29,7 +30,7 @@ GROUP = "scillm.servers"
 )
 def serve(  # noqa: PLR0913, PLR0917  # each is an option
     name: str | None,
-    host: str,
+    host: str | None,
     port: int | None,
     token: str | None,
     metrics: bool,  # noqa: FBT001  # click passes options by name
@@ -67,7 +68,9 @@ def serve(  # noqa: PLR0913, PLR0917  # each is an option
     _run(name, known[name].load(), rules, (host, port), log_level)
 
 
-def _run(name: str, what: Any, rules: Any, where: tuple[str, int | None], log_level: str) -> None:
+def _run(
+    name: str, what: Any, rules: Any, where: tuple[str | None, int | None], log_level: str
+) -> None:
     import logging
 
     from scillm_serving.routes import Server
@@ -76,14 +79,16 @@ def _run(name: str, what: Any, rules: Any, where: tuple[str, int | None], log_le
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     host, port = where
     if isinstance(what, Server):
+        own_host, own_port = what.address() if what.address else (None, None)
+        host, port = host or own_host, own_port if port is None else port
         app, port = what.make(rules), what.port if port is None else port
     else:
         app = what(rules) if inspect.isfunction(what) else what
     if port is None:
         raise click.UsageError(f"{name!r} has no port of its own: give --port")
     try:
-        run(app, rules, host=host, port=port)
+        run(app, rules, host=host or LOOPBACK, port=port)
     except OSError as error:
         raise click.ClickException(
-            f"cannot listen at {host}:{port} ({error.strerror}): give another --port"
+            f"cannot listen at {host or LOOPBACK}:{port} ({error.strerror}): give another --port"
         ) from None

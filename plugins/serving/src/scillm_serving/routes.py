@@ -108,9 +108,11 @@ class Server:
     Attributes:
         make: A function of the rules that returns the ASGI app.
         port: Where it listens if nobody says.
+        address: Tells what settings of its own say of host and port, each None for nothing.
         summary: What it is, in a line.
     """
 
     make: Callable[[Rules], Any]
     port: int
+    address: Callable[[], tuple[str | None, int | None]] | None = None
     summary: str = ""
