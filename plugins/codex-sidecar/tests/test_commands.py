@@ -5,13 +5,13 @@ import stat
 import pytest
 from click.testing import CliRunner
 
-from scillm_codex_sidecar.commands import codex_sidecar
+from scillm_codex_sidecar.commands import sidecar as command
 
 
 @pytest.fixture
 def run():
     """Run the command."""
-    return lambda *arguments: CliRunner().invoke(codex_sidecar, arguments)
+    return lambda *arguments: CliRunner().invoke(command, arguments)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_auth_shows_the_login_masked(run, sidecar, monkeypatch, tmp_path):
 def test_auth_looks_into_a_container(run, docker, monkeypatch):
     """With the code of what ran there."""
     assert run("auth", "--container", "litellm-codex-agent").exit_code == 0
-    assert docker.read_text() == "exec litellm-codex-agent scillm codex-sidecar auth\n"
+    assert docker.read_text() == "exec litellm-codex-agent scillm sidecar auth\n"
     monkeypatch.setenv("DOCKER_CODE", "1")
     assert run("auth", "--container", "x").exit_code == 1
 

@@ -475,7 +475,7 @@ def test_a_head_that_does_not_come_ends_in_408(serve, parts):
 def test_a_head_that_is_too_long_ends_in_431(serve):
     """It is not kept."""
     said = spoken(serve([ECHO]), b"GET / HTTP/1.1\r\n", *[b"x: " + b"y" * 9000 + b"\r\n"] * 9)
-    assert said.startswith(b"HTTP/1.1 431 ") or said == b""
+    assert said[:13] in {b"HTTP/1.1 431 ", b""}  # nothing: it was reset while we still sent
 
 
 def test_what_is_no_http_is_told_so_in_json(serve):

@@ -1,4 +1,4 @@
-"""``scillm codex-sidecar``: look at its login, and at the servers of the containers."""
+"""``scillm sidecar``: look at its login, and at the servers of the containers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _DOCKER = "docker"
 _COMPOSE_FILE = "local/docker/compose.agents.yml"
 
 
-@click.group("codex-sidecar")
-def codex_sidecar() -> None:
+@click.group()
+def sidecar() -> None:
     """Look at the sidecar's login, and at the servers of the containers."""
 
 
-@codex_sidecar.command()
+@sidecar.command()
 @click.option("--container", metavar="NAME", help="Look inside this running container.")
 @click.pass_context
 def auth(ctx: click.Context, container: str | None) -> None:
@@ -29,13 +29,13 @@ def auth(ctx: click.Context, container: str | None) -> None:
     from scillm_codex_sidecar import auth as login
 
     if container is not None:
-        ctx.exit(_run("exec", container, "scillm", "codex-sidecar", "auth"))
+        ctx.exit(_run("exec", container, "scillm", "sidecar", "auth"))
     told = login.described()
     click.echo(json.dumps(told, indent=2))
     ctx.exit(0 if told["ok"] else 1)
 
 
-@codex_sidecar.command()
+@sidecar.command()
 @click.option("--base", metavar="URL", help="The sidecar; else CODEX_AGENT_API_BASE, 8077.")
 @click.option(
     "--mini-base",
@@ -73,8 +73,8 @@ def verify(  # noqa: PLR0913, PLR0917  # each is an option
 
     if start and _run("compose", "-f", str(compose_file), "up", "--build", "-d", "--wait"):
         raise click.ClickException(f"docker compose -f {compose_file} up failed")
-    sidecar = base or variable("CODEX_AGENT_API_BASE") or f"http://127.0.0.1:{PORT}"
-    servers = {"codex-sidecar": sidecar}
+    where_sidecar = base or variable("CODEX_AGENT_API_BASE") or f"http://127.0.0.1:{PORT}"
+    servers = {"codex-sidecar": where_sidecar}
     if not without_mini:
         servers["mini-agent"] = mini_base
     is_well = True

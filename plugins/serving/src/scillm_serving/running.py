@@ -55,7 +55,7 @@ def configured(app: Any, rules: Rules) -> uvicorn.Config:
     """Return what uvicorn is told."""
     import uvicorn
 
-    from scillm_serving.protocol import limited
+    from scillm_serving.protocol import LONGEST_HEAD_BYTES, limited
 
     return uvicorn.Config(
         app,
@@ -65,6 +65,7 @@ def configured(app: Any, rules: Rules) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=max(1, round(rules.graceful_s)),
         timeout_keep_alive=30,
+        h11_max_incomplete_event_size=2 * LONGEST_HEAD_BYTES,  # ours is to be the first
     )
 
 
