@@ -10,7 +10,7 @@ SCHEMATHESIS = "from schemathesis.cli import schemathesis; schemathesis()"
 
 
 @pytest.mark.slow
-def test_no_made_up_request_ends_in_a_500(sidecar):
+def test_no_made_up_request_ends_in_a_500(sidecar, tmp_path):
     """What schemathesis makes of the OpenAPI document, and against it."""
     base = sidecar().base
     done = subprocess.run(
@@ -23,6 +23,7 @@ def test_no_made_up_request_ends_in_a_500(sidecar):
         capture_output=True,
         text=True,
         timeout=240,
+        cwd=tmp_path,  # where it keeps what it found
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

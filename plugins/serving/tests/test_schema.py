@@ -33,7 +33,7 @@ async def answer(**arguments):
     return Response({"id": "w", "object": "chat.completion", "choices": [choice]})
 
 
-def examined(base):
+def examined(base, folder):
     """Let schemathesis loose on a server."""
     done = subprocess.run(
         [
@@ -45,29 +45,30 @@ def examined(base):
         capture_output=True,
         text=True,
         timeout=240,
+        cwd=folder,  # where it keeps what it found
     )
     return done.returncode, done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_no_made_up_request_to_typed_routes_ends_in_a_500(serve):
+def test_no_made_up_request_to_typed_routes_ends_in_a_500(serve, tmp_path):
     """Over a real connection; what schemathesis sends follows the document, and breaks it."""
     running = serve(things().ROUTES[:2])
-    code, said = examined(running.base)
+    code, said = examined(running.base, tmp_path)
     assert code == 0, said
     assert "test cases" in said.lower() or "passed" in said.lower()
 
 
 @pytest.mark.slow
-def test_no_made_up_chat_ends_in_a_500(serve):
+def test_no_made_up_chat_ends_in_a_500(serve, tmp_path):
     """Chats and lists of models."""
     running = serve(serving.routes(answer, serving.listed("a"), is_closed=False))
-    code, said = examined(running.base)
+    code, said = examined(running.base, tmp_path)
     assert code == 0, said
 
 
 @pytest.mark.slow
-def test_schemathesis_would_find_a_500(serve):
+def test_schemathesis_would_find_a_500(serve, tmp_path):
     """The two tests above would fail if there was one."""
 
     async def fragile(asked: Asked):
@@ -77,7 +78,7 @@ def test_schemathesis_would_find_a_500(serve):
         return {}
 
     route = attrs.evolve(things().ROUTES[0], answer=fragile)
-    code, said = examined(serve([route]).base)
+    code, said = examined(serve([route]).base, tmp_path)
     assert code == 1, said
 
 
