@@ -44,6 +44,8 @@ ORDINARY_WORDS = {
 # Where os.environ may be read besides the kernel's settings, and why.
 READS_ENVIRONMENT: dict[str, str] = {
     "plugins/engine-ray/src/scillm_engine_ray/cluster.py": "passes it on to the workers",
+    "plugins/codex-agent/src/scillm_codex_agent/ensuring.py": "names the agent that it found",
+    "plugins/codex-sidecar/src/scillm_codex_sidecar/command.py": "what a command may know",
 }
 
 # What each folder has.
