@@ -25,7 +25,8 @@ def mini_agent() -> None:
 @click.option("--list", "is_list", is_flag=True, help="One line for each run instead.")
 def trace(file: Path, number: int, is_list: bool) -> None:  # noqa: FBT001  # click passes options by name
     """Show a run out of a file of traces (MINI_AGENT_STORE_PATH)."""
-    runs = [_read(line, place) for place, line in enumerate(file.open(encoding="utf-8"), 1)]
+    with file.open(encoding="utf-8") as lines:
+        runs = [_read(line, place) for place, line in enumerate(lines, 1)]
     if is_list:
         for place, run in enumerate(runs, 1):
             click.echo(f"{place} {_headline(run)}")

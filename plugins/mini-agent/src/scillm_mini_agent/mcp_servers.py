@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from attrs import define, field, frozen
@@ -189,18 +190,21 @@ class _Server:
             await asyncio.wait({self._task}, timeout=_CLOSING_S)
 
     async def _live(self, ready: asyncio.Future[None]) -> None:
+        """Hold the connection until it is to end; an error before it stands is told to *ready*."""
         import mcp
 
-        try:
-            with tempfile.TemporaryFile() as self._stderr:
-                async with mcp.Client(self._transport(), cache=None) as self.client:
+        with tempfile.TemporaryFile() as self._stderr:
+            try:
+                async with AsyncExitStack() as stack:
+                    transport = await self._transport(stack)
+                    self.client = await stack.enter_async_context(mcp.Client(transport, cache=None))
                     if not ready.done():
                         ready.set_result(None)
                     await self._end.wait()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # told to who waits
-            self._fail(ready, error)
-        finally:
-            self.client = None
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # told to who waits
+                self._fail(ready, error)
+            finally:
+                self.client = None
 
     def _fail(self, ready: asyncio.Future[None], error: BaseException) -> None:
         if ready.done():
@@ -209,14 +213,16 @@ class _Server:
             BadRequestError(f"the MCP server {self.plan.name!r} cannot be used: {self._why(error)}")
         )
 
-    def _transport(self) -> Any:
+    async def _transport(self, stack: AsyncExitStack) -> Any:
         if self.plan.url is not None:
             import httpx2
             from mcp.client.streamable_http import streamable_http_client
 
             headers = {name: value.reveal() for name, value in self.plan.headers.items()}
             timeout = httpx2.Timeout(30.0, read=None)  # a call may take as long as its own bound
-            client = httpx2.AsyncClient(headers=headers, timeout=timeout)
+            client = await stack.enter_async_context(
+                httpx2.AsyncClient(headers=headers, timeout=timeout)
+            )
             return streamable_http_client(self.plan.url, http_client=client)
         from mcp.client.stdio import StdioServerParameters, stdio_client
 
