@@ -19,6 +19,11 @@ def _languages(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _models(text: str) -> dict[str, str]:
+    pairs = (part.strip().partition("=") for part in text.split(",") if part.strip())
+    return {name.strip(): target.strip() or name.strip() for name, _, target in pairs}
+
+
 def _bare(name: str, default: Any, help: str, **more: Any) -> Setting[Any]:  # noqa: A002  # as Setting has it
     return Setting(name=name, default=default, prefix="", help=help, **more)
 
@@ -117,6 +122,26 @@ ESCALATE_MODEL = Setting[Any](
     option="escalate_model",
     help="model that is asked for an answer when the run ends without one",
 )
+API_HOST = _bare(
+    "MINI_AGENT_API_HOST", "127.0.0.1", "address that /healthz tells, if the client does not"
+)
+API_PORT = _bare("MINI_AGENT_API_PORT", 8788, "port that it tells then")
+SHIM_MODE = _bare(
+    "MINI_AGENT_OPENAI_SHIM_MODE",
+    "",
+    "echo has the shim say back what it is asked, without a model",
+)
+SHIM_ECHO = _bare("MINI_AGENT_OPENAI_ECHO", default=False, help="the same, by 1")
+SHIM_REPLY = _bare("MINI_AGENT_OPENAI_SHIM_REPLY", None, "what the echo says instead")
+SHIM_DELAY_MS = _bare(
+    "MINI_AGENT_OPENAI_SHIM_DELAY_MS", 0, "milliseconds that the echo waits before it answers"
+)
+SHIM_MODELS = Setting[Any](
+    name="MINI_AGENT_SHIM_MODELS",
+    default=None,
+    read=_models,
+    help="ids that the shim lists, comma separated; id=provider/model gives a model a name",
+)
 OF_THE_PROVIDER: tuple[Setting[Any], ...] = (
     MCP_CONFIG,
     TARGET_MODEL,
@@ -136,6 +161,13 @@ SETTINGS: tuple[Setting[Any], ...] = (
     STORE_TRACES,
     STORE_PATH,
     TOOL_HEADERS,
+    API_HOST,
+    API_PORT,
+    SHIM_MODE,
+    SHIM_ECHO,
+    SHIM_REPLY,
+    SHIM_DELAY_MS,
+    SHIM_MODELS,
     *OF_THE_PROVIDER,
     *DEFAULT_MODELS,
 )
