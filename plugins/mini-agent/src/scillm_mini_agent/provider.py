@@ -28,7 +28,6 @@ from scillm.calls import NO_TIMEOUTS_GIVEN
 from scillm.doors import OPENAI_PARAMS
 from scillm_dialects import openai_chat
 from scillm_mini_agent import settings
-from scillm_mini_agent.sources import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,6 +214,8 @@ def _shown_options(call: Call) -> dict[str, Any]:
 
 
 def _planned(call: Call, request: Request) -> tuple[MCPInvoker, AgentConfig]:
+    from scillm_mini_agent.sources import source_of
+    from scillm_mini_agent.tools import NoTools
     from scillm_mini_agent.values import AgentConfig
 
     tools = source_of(call)
@@ -230,8 +231,6 @@ def _planned(call: Call, request: Request) -> tuple[MCPInvoker, AgentConfig]:
         escalate_model=escalate_model,
         completion_kwargs=_arguments(call, request),
     )
-    from scillm_mini_agent.tools import NoTools
-
     return tools or NoTools(), config
 
 
