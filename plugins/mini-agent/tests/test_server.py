@@ -148,7 +148,7 @@ def test_the_echo_calls_a_tool_that_has_to_be_called(echo):
             {"role": "tool", "tool_call_id": call.id, "content": "done"},
         ],
     )
-    assert back.choices[0].message.content == "go"
+    assert back.choices[0].message.content == "done"
 
 
 def test_models_are_listed_and_others_are_404(echo):

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # what tools see; at run time __getattr__ below does the same, late
     from scillm_mini_agent.builtin import EchoMCP as EchoMCP
     from scillm_mini_agent.builtin import LocalMCPInvoker as LocalMCPInvoker
+    from scillm_mini_agent.echo import EchoModel as EchoModel
     from scillm_mini_agent.functions import FunctionTools as FunctionTools
     from scillm_mini_agent.functions import tool as tool
     from scillm_mini_agent.http_tools import HttpToolsInvoker as HttpToolsInvoker
@@ -29,6 +30,7 @@ _HOME = {
     "AgentConfig": "values",
     "AgentRunResult": "values",
     "EchoMCP": "builtin",
+    "EchoModel": "echo",
     "FunctionTools": "functions",
     "HttpToolsInvoker": "http_tools",
     "IterationRecord": "values",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,35 @@ def trace(file: Path, number: int, is_list: bool) -> None:  # noqa: FBT001  # cl
         raise click.ClickException(f"{file} holds {len(runs)} runs, and no run {number}")
     for line in _told(runs[place]):
         click.echo(line)
+
+
+@mini_agent.command()
+@click.option("--base", metavar="URL", default="http://127.0.0.1:8788", show_default=True)
+@click.option("--local", "is_local", is_flag=True, help="Start one, in echo mode, and ask that.")
+@click.option("--port", type=int, default=8789, show_default=True, help="Where that one listens.")
+@click.pass_context
+def verify(ctx: click.Context, base: str, is_local: bool, port: int) -> None:  # noqa: FBT001  # as above
+    """Ask a mini-agent for /ready and for a run.
+
+    Prints [ok] or [fail] for each. Exits with 2 if one fails.
+    """
+    from scillm_mini_agent.verifying import findings, local
+
+    with local(port) if is_local else nullcontext(base.rstrip("/").removesuffix("/v1")) as address:
+        for is_ok, said in findings(address):
+            click.echo(f"[{'ok' if is_ok else 'fail'}] {said}")
+            if not is_ok:
+                ctx.exit(2)
+
+
+@mini_agent.command()
+@click.option("--model", metavar="MODEL", help="Who is asked; else SCILLM_MODEL, or the default.")
+@click.option("--port", type=int, help="Serve over HTTP there, on loopback; else over stdio.")
+def mcp(model: str | None, port: int | None) -> None:
+    """Offer the agent to other programs as an MCP server, with one tool: run_agent."""
+    from scillm_mini_agent.mcp_server import serve
+
+    serve(model, port)
 
 
 def _read(line: str, place: int) -> Mapping[str, Any]:

@@ -60,7 +60,7 @@ class EchoModel:
         if self._delay_s:
             await asyncio.sleep(self._delay_s)
         body = request.body or {}
-        said = self._reply if self._reply is not None else _last_of_user(body["messages"])
+        said = self._reply if self._reply is not None else _last_said(body["messages"])
         answer = Response(_answer(body, said, request.route.model))
         for event in _by_words(answer) if request.frames == "sse" else (answer,):
             yield event
@@ -80,7 +80,7 @@ def _by_words(answer: Response) -> Iterator[Event]:
 
 
 def _answer(body: Mapping[str, Any], said: str, model: str) -> dict[str, Any]:
-    call = _forced_call(body)
+    call = None if _is_told_a_result(body["messages"]) else _forced_call(body, said)
     if call is not None:
         message: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [call]}
         text, reason = json.dumps(call["function"]), "tool_calls"
@@ -112,9 +112,16 @@ def _mark(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:24]
 
 
-def _last_of_user(messages: list[Mapping[str, Any]]) -> str:
+def _last_said(messages: list[Mapping[str, Any]]) -> str:
+    """Return the result of a tool, if that is what came last; else what the user said last."""
+    if _is_told_a_result(messages):
+        return _text(messages[-1].get("content"))
     asked = [m for m in messages if m.get("role") == "user"]
     return _text((asked or messages)[-1].get("content"))
+
+
+def _is_told_a_result(messages: list[Mapping[str, Any]]) -> bool:
+    return bool(messages) and messages[-1].get("role") == "tool"
 
 
 def _text(content: Any) -> str:
@@ -149,7 +156,7 @@ def _example(schema: Mapping[str, Any], said: str) -> Any:
         raise BadRequestError(f"the echo cannot make an example of this schema: {error}") from None
 
 
-def _forced_call(body: Mapping[str, Any]) -> dict[str, Any] | None:
+def _forced_call(body: Mapping[str, Any], said: str) -> dict[str, Any] | None:
     """Return a call of the tool that has to be called, if one has."""
     choice = body.get("tool_choice")
     given = (tool.get("function") for tool in body.get("tools") or ())
@@ -163,7 +170,7 @@ def _forced_call(body: Mapping[str, Any]) -> dict[str, Any] | None:
     if not tools:
         raise BadRequestError("tool_choice names a tool that is not among the tools")
     schema = tools[0].get("parameters")
-    arguments = _example(schema if isinstance(schema, Mapping) else {"type": "object"}, "echo")
+    arguments = _example(schema if isinstance(schema, Mapping) else {"type": "object"}, said)
     function = {"name": tools[0]["name"], "arguments": json.dumps(arguments)}
     return {"id": "call_echo", "type": "function", "function": function}
 
