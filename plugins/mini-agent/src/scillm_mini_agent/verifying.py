@@ -56,9 +56,8 @@ def _asked(path: str, ask: Any, is_well: Any) -> tuple[bool, str]:
 def _ids(told: Any, found: list[str]) -> bool:
     """Add the ids of a list of models to *found*; whether there are any."""
     listed = told.get("data")
-    for model in listed if isinstance(listed, list) else ():
-        if isinstance(model, dict) and isinstance(model.get("id"), str):
-            found.append(model["id"])
+    models = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    found.extend(each["id"] for each in models if isinstance(each.get("id"), str))
     return bool(found)
 
 
