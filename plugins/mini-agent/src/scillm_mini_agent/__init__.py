@@ -44,7 +44,24 @@ _HOME = {
     "run_mcp_mini_agent": "loop",
     "tool": "functions",
 }
-__all__ = [*_HOME]  # noqa: PLE0604  # the names of the table above
+__all__ = [  # written out, so that tools can read it
+    "AgentConfig",
+    "AgentRunResult",
+    "EchoMCP",
+    "EchoModel",
+    "FunctionTools",
+    "HttpToolsInvoker",
+    "IterationRecord",
+    "LocalMCPInvoker",
+    "MCPInvoker",
+    "McpServers",
+    "NoTools",
+    "Several",
+    "ToolOutput",
+    "arun_mcp_mini_agent",
+    "run_mcp_mini_agent",
+    "tool",
+]
 
 
 def __getattr__(name: str) -> object:
