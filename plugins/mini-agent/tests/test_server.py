@@ -322,3 +322,40 @@ def test_its_document_describes_every_route(shim):
     """For tools that read OpenAPI."""
     paths = httpx.get(f"{shim(shim.says('hi'))}/openapi.json").json()["paths"]
     assert {"/ready", "/healthz", "/v1/models", "/v1/chat/completions", "/agent/run"} <= set(paths)
+
+
+def test_no_made_up_request_ends_in_a_500(serve, tmp_path):
+    """Schemathesis follows the document of the shim, and breaks it."""
+    base = serve(Shim(Kernel.of(EchoModel()), {"e": "mini-agent-echo/e"}, 0.0))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"),
+            *("run", f"{base}/openapi.json", "--checks", "not_a_server_error"),
+            *("--phases", "examples,coverage,fuzzing", "--max-examples", "15", "--no-color"),
+            *("--generation-database", "none", "--seed", "1"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,  # it leaves folders behind
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_hundred_chats_at_once_lose_none(serve):
+    """Each gets its own answer."""
+    base = serve(Shim(Kernel.of(EchoModel()), {"e": "mini-agent-echo/e"}, 0.0))
+
+    async def main():
+        async with openai.AsyncOpenAI(base_url=f"{base}/v1", api_key="none") as client:
+            answers = await asyncio.gather(
+                *(
+                    client.chat.completions.create(
+                        model="e", messages=[{"role": "user", "content": f"n{n}"}]
+                    )
+                    for n in range(100)
+                )
+            )
+            return [answer.choices[0].message.content for answer in answers]
+
+    assert asyncio.run(main()) == [f"n{n}" for n in range(100)]

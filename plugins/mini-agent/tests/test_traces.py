@@ -1,9 +1,9 @@
 """Traces: a line for each run, without secrets; and the command that shows one."""
 
 import json
-import multiprocessing
 import stat
-import warnings
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from scillm import ServiceUnavailableError
 from scillm_mini_agent import AgentConfig, FunctionTools, run_mcp_mini_agent
 from scillm_mini_agent.commands import mini_agent
-from scillm_mini_agent.traces import append, without_secrets
+from scillm_mini_agent.traces import without_secrets
 
 ASK = [{"role": "user", "content": "how many?"}]
 
@@ -101,21 +101,15 @@ def test_a_file_that_cannot_be_written_takes_no_answer_away(scripted, tmp_path, 
         assert run(scripted(scripted.says("ok"))).final_answer == "ok"
 
 
-def _append_many(path, mark):
-    for _ in range(50):
-        append(path, {"mark": mark, "long": "x" * 20_000})
-
-
 def test_lines_of_several_processes_stay_whole(tmp_path):
     """Long lines, written at the same time."""
+    code = (
+        "import sys; from scillm_mini_agent.traces import append\n"
+        "for _ in range(50): append(sys.argv[1], {'mark': int(sys.argv[2]), 'long': 'x' * 20_000})"
+    )
     path = str(tmp_path / "t.jsonl")
-    context = multiprocessing.get_context("spawn")
-    with warnings.catch_warnings():
-        processes = [context.Process(target=_append_many, args=(path, n)) for n in range(3)]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
+    writers = [subprocess.Popen([sys.executable, "-c", code, path, str(mark)]) for mark in range(3)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
     lines = (tmp_path / "t.jsonl").read_text().splitlines()
     assert len(lines) == 150
     assert sorted({json.loads(line)["mark"] for line in lines}) == [0, 1, 2]
