@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PROVIDER = "mini-agent-echo"
 URL = "mini-agent-echo:"
+_VERDICT = {"ok": True, "best_id": "A", "rationale_short": "echo: nothing was judged"}
+"""What an object holds besides, so that `scillm codex doctor` sees a judgement in strict JSON."""
 
 
 class EchoModel:
@@ -139,7 +141,9 @@ def _formatted(body: Mapping[str, Any], said: str) -> str:
     wished = body.get("response_format")
     kind = wished.get("type") if isinstance(wished, Mapping) else None
     if kind == "json_object":
-        return said if _is_object(said) else json.dumps({"echo": said}, ensure_ascii=False)
+        return (
+            said if _is_object(said) else json.dumps({"echo": said, **_VERDICT}, ensure_ascii=False)
+        )
     if kind == "json_schema":
         told = (wished or {}).get("json_schema")
         schema = told.get("schema") if isinstance(told, Mapping) else None

@@ -163,7 +163,8 @@ def _of(kind: Any, where: str) -> dict[str, Any]:
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin in (Union, getattr(types, "UnionType", Union)):
-        return {"anyOf": [_of(each, where) for each in arguments]}
+        kinds = [_of(each, where) for each in arguments]
+        return {"anyOf": kinds} if all(kinds) else {}  # 3.10 reads `x: Any = None` as Any or None
     if (origin or kind) is list:
         return {"type": "array", **({"items": _of(arguments[0], where)} if arguments else {})}
     if (origin or kind) is dict:
