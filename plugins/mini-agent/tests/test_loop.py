@@ -505,3 +505,15 @@ def test_the_clock_is_not_asked_where_there_is_no_bound(scripted):
     begun = time.monotonic()
     result = run(scripted(scripted.says("x")))
     assert 0 <= result.total_ms <= (time.monotonic() - begun) * 1000
+
+
+def test_calls_of_one_id_keep_their_own_results(scripted):
+    """Some hosts give the same id twice."""
+    turn = scripted.calls(("add", {"a": 1, "b": 0}), ("add", {"a": 2, "b": 0}))
+    for call in turn["message"]["tool_calls"]:
+        call["id"] = "same"
+    kernel = scripted(turn, scripted.says("ok"))
+
+    run(kernel, FunctionTools(add))
+
+    assert results(kernel.scripted.asked[1]) == ["1", "2"]

@@ -278,3 +278,37 @@ def test_an_allowed_tool_that_a_server_lacks_is_an_error(scripted, stock):
     """With those that it has."""
     with pytest.raises(BadRequestError, match="has no tool 'sell'; it has: die, hang, stock"):
         run(scripted(), {"stock": {**stock, "tools": ["sell"]}})
+
+
+def test_a_server_that_never_gets_ready_does_not_hang_the_run(scripted):
+    """It is an error that says how long was waited."""
+    silent = {"command": sys.executable, "args": ["-c", "import time; time.sleep(600)"]}
+    servers = McpServers({"silent": {**silent, "tools": ["*"]}}, start_s=0.5)
+    config = AgentConfig(model="scripted/m", use_tools=True)
+    with pytest.raises(BadRequestError, match=r"'silent' is not ready after 0\.5 s"):
+        run_mcp_mini_agent(ASK, servers, config, kernel=scripted())
+
+
+def test_the_time_of_a_run_ends_while_a_server_starts(scripted):
+    """The run has no answer, and says why."""
+    silent = {"command": sys.executable, "args": ["-c", "import time; time.sleep(600)"]}
+    result = run(scripted(), {"silent": {**silent, "tools": ["*"]}}, max_total_seconds=0.5)
+    assert (result.stopped_reason, result.final_answer) == ("budget", None)
+
+
+def test_two_runs_share_servers_that_are_just_starting(scripted, stock):
+    """Neither calls a server before it is ready."""
+
+    async def main():
+        servers = McpServers({"stock": stock})
+        config = AgentConfig(model="scripted/m", use_tools=True, tool_timeout_sec=60)
+        kernels = [
+            scripted(scripted.calls(("stock", {"item": "bolt"})), scripted.says("ok"))
+            for _ in range(2)
+        ]
+        await asyncio.gather(
+            *(arun_mcp_mini_agent(ASK, servers, config, kernel=kernel) for kernel in kernels)
+        )
+        return [results(kernel.scripted.asked[1]) for kernel in kernels]
+
+    assert asyncio.run(main()) == [["12"], ["12"]]

@@ -146,7 +146,11 @@ class _Run:
         except TimeoutError:
             return _Stopped("budget", self.spending.over() or "the tools were not ready in time")
         try:
-            return await self._looped(await self._offered())
+            try:
+                specs = await self._in_time(self._offered())
+            except TimeoutError:
+                return _Stopped("budget", "the tools were not listed in time")
+            return await self._looped(specs)
         finally:
             await self.tools.__aexit__(None, None, None)
 
@@ -196,9 +200,9 @@ class _Run:
         try:
             made.extend(await dispatch.make(calls, self.spending.left_s))
         finally:  # a conversation with a call and no result is one that no host takes
-            told = {record["tool_call_id"]: record["result"] for record in made}
-            for call in calls:
-                result = told.get(call.id, "not finished: the run was cancelled")
+            given = [record["result"] for record in made]
+            given += ["not finished: the run was cancelled"] * (len(calls) - len(given))
+            for call, result in zip(calls, given, strict=True):
                 self.messages.append(
                     {"role": "tool", "tool_call_id": call.id, "name": call.name, "content": result}
                 )

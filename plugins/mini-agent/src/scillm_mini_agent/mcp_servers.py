@@ -95,24 +95,28 @@ class McpServers(MCPInvoker):
         config: A mapping ``{"mcpServers": {name: server}}``, or its inner mapping, or the path of
             a JSON file of it. A server has a ``command`` (and ``args``, ``env``, ``cwd``) or a
             ``url`` (and ``headers``), and ``tools``, the names that may be called.
+        start_s: Seconds in which a server must be ready, and list its tools.
 
     Raises:
         BadRequestError: The configuration cannot be read.
     """
 
-    def __init__(self, config: Mapping[str, Any] | str | os.PathLike[str]) -> None:
-        self._plans = plans_of(config)
+    def __init__(
+        self, config: Mapping[str, Any] | str | os.PathLike[str], *, start_s: float = 60.0
+    ) -> None:
+        self._plans, self._start_s = plans_of(config), start_s
         self._servers: list[_Server] = []
         self._by_name: dict[str, tuple[_Server, str]] = {}
         self._users = 0
 
     async def __aenter__(self) -> McpServers:
         self._users += 1
-        if self._users > 1:
-            return self
-        self._servers = [_Server(plan) for plan in self._plans]
         try:
-            await asyncio.gather(*(server.start() for server in self._servers))
+            if self._users == 1:
+                self._servers = [_Server(plan, self._start_s) for plan in self._plans]
+                for server in self._servers:
+                    server.start()
+            await asyncio.gather(*(server.ready() for server in self._servers))
         except BaseException:
             await self.__aexit__()
             raise
@@ -133,16 +137,13 @@ class McpServers(MCPInvoker):
         if not self._users:
             async with self:
                 return await self.list_openai_tools()
-        found, self._by_name = [], {}
+        found, owners = [], dict[str, tuple[_Server, str]]()
         for server in self._servers:
             for told in await server.listed():
-                name = (
-                    told.name
-                    if told.name not in self._by_name
-                    else f"{server.plan.name}__{told.name}"
-                )
-                self._by_name[name] = (server, told.name)
+                name = f"{server.plan.name}__{told.name}" if told.name in owners else told.name
+                owners[name] = (server, told.name)
                 found.append(spec(name, told.description or "", told.input_schema))
+        self._by_name = owners  # whole: another run may be calling meanwhile
         return found
 
     async def call_openai_tool(self, openai_tool: Mapping[str, Any]) -> Any:
@@ -159,17 +160,18 @@ class _Server:
     """One connection, in a task of its own: the SDK wants it closed where it was opened."""
 
     plan: ServerPlan
+    start_s: float
     client: Any = None
     _task: asyncio.Task[None] | None = None
     _ready: asyncio.Future[None] | None = None
     _end: asyncio.Event = field(factory=asyncio.Event)
     _stderr: Any = None
 
-    async def start(self) -> None:
-        """Connect.
+    def start(self) -> None:
+        """Begin to connect.
 
         Raises:
-            BadRequestError: It cannot be started or reached.
+            BadRequestError: The SDK is not installed.
         """
         try:
             import mcp  # noqa: F401  # slow; and an extra that may not be there
@@ -177,14 +179,29 @@ class _Server:
             raise BadRequestError(_MISSING) from None
         self._ready = asyncio.get_running_loop().create_future()
         self._task = asyncio.ensure_future(self._live(self._ready))
-        await asyncio.shield(self._ready)
+
+    async def ready(self) -> None:
+        """Wait until it is connected.
+
+        Raises:
+            BadRequestError: It cannot be started or reached, or not in time.
+        """
+        assert self._ready is not None
+        try:
+            await asyncio.wait_for(asyncio.shield(self._ready), self.start_s)
+        except asyncio.TimeoutError:
+            raise BadRequestError(
+                f"the MCP server {self.plan.name!r} is not ready after {self.start_s:g} s"
+            ) from None
 
     async def stop(self) -> None:
         """Disconnect; a server that will not end is left after some seconds."""
         self._end.set()
         if self._task is None:
             return
-        _, running = await asyncio.wait({self._task}, timeout=_CLOSING_S)
+        is_connected = self._ready is not None and self._ready.done()
+        patience_s = _CLOSING_S if is_connected else 0.0
+        _, running = await asyncio.wait({self._task}, timeout=patience_s)
         if running:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=_CLOSING_S)
@@ -212,6 +229,7 @@ class _Server:
         ready.set_exception(
             BadRequestError(f"the MCP server {self.plan.name!r} cannot be used: {self._why(error)}")
         )
+        ready.exception()  # so that asyncio does not tell of it, where nobody waits any more
 
     async def _transport(self, stack: AsyncExitStack) -> Any:
         if self.plan.url is not None:
@@ -241,14 +259,8 @@ class _Server:
         Raises:
             BadRequestError: The server does not tell, or has not what is allowed.
         """
-        found, cursor = [], None
         try:
-            while True:
-                page = await self._connected().list_tools(cursor=cursor)
-                found += page.tools
-                cursor = page.next_cursor
-                if not cursor:
-                    break
+            found = await asyncio.wait_for(self._pages(), self.start_s)
         except Exception as error:  # noqa: BLE001  # the SDK raises what it likes
             raise BadRequestError(
                 f"the MCP server {self.plan.name!r} does not list its tools: {self._why(error)}"
@@ -262,6 +274,15 @@ class _Server:
                 f"{', '.join(sorted(by_name)) or 'none'}"
             )
         return [by_name[name] for name in self.plan.tools]
+
+    async def _pages(self) -> list[Any]:
+        found, cursor = [], None
+        while True:
+            page = await self._or_gone(self._connected().list_tools(cursor=cursor))
+            found += page.tools
+            cursor = page.next_cursor
+            if not cursor:
+                return found
 
     async def call(self, name: str, arguments: dict[str, Any]) -> ToolOutput:
         """Make one call; what goes wrong is what the model is told."""

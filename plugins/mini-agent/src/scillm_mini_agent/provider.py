@@ -130,6 +130,8 @@ async def _streamed(
     finally:
         run.cancel()
         await asyncio.wait({run})
+        if not run.cancelled():
+            run.exception()  # so that asyncio does not tell of one that nobody waits for
     if result.final_answer is None:
         delta["content"] = content_of(result)
     end = {**head, "choices": [_piece(delta, result.stopped_reason)], **_spent(result)}
