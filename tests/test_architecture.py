@@ -41,7 +41,10 @@ ORDINARY_WORDS = {
 }
 
 # Where os.environ may be read besides the kernel's settings, and why.
-READS_ENVIRONMENT: dict[str, str] = {}
+READS_ENVIRONMENT: dict[str, str] = {
+    "plugins/codex-agent/src/scillm_codex_agent/ensuring.py": "names the agent that it found",
+    "plugins/codex-sidecar/src/scillm_codex_sidecar/command.py": "what a command may know",
+}
 
 # What each folder has.
 COMMON_ENTRIES = ("pyproject.toml", "README.md", "src/*/py.typed", "tests/**/test_*.py")

@@ -189,3 +189,40 @@ def test_a_mini_agent_that_is_not_there_is_told(shell):
     """It exits with 2."""
     done = shell("python debug/verify_mini_agent.py --base http://127.0.0.1:9")
     assert (done.returncode, done.stdout.startswith("[fail] /ready")) == (2, True)
+
+
+def test_the_compose_file_is_sound():
+    """Loopback alone, not root, nothing to write to, and each server is asked for its health."""
+    import yaml
+
+    folder = FOLDER / "local/docker"
+    compose = yaml.safe_load((folder / "compose.agents.yml").read_text())
+    for service in compose["services"].values():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        assert "healthz" in service["healthcheck"]["test"][-1]
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+        build = service["build"]
+        root = (folder / build["context"]).resolve()
+        assert root == FOLDER.parents[1]
+        assert (root / build["dockerfile"]).is_file()
+    assert compose["services"]["codex-sidecar"]["environment"]["CODEX_SIDECAR_ECHO"] == "1"
+    lines = (folder / "Dockerfile").read_text().splitlines()
+    assert lines.index("USER scillm") < next(n for n, w in enumerate(lines) if w.startswith("CMD"))
+
+
+def test_the_login_as_written(shell, tmp_path):
+    """Its fields, and no value."""
+    login = tmp_path / "auth.json"
+    login.write_text('{"OPENAI_API_KEY": "sk-very-secret"}')
+    done = shell("python debug/check_codex_auth.py", CODEX_AUTH_PATH=str(login))
+    assert (done.returncode, "secret" in done.stdout) == (0, False)
+    assert "OPENAI_API_KEY" in done.stdout
+
+
+def test_the_containers_servers_as_written(shell, base):
+    """Here by one server for both."""
+    line = f"python debug/verify_codex_agent_docker.py --mini-base {base}"
+    done = shell(line)
+    assert (done.returncode, done.stdout.count("[ok]")) == (0, 6), done.stdout + done.stderr
+    done = shell(line, CODEX_AGENT_API_BASE="http://127.0.0.1:1")
+    assert (done.returncode, "[fail] codex-sidecar" in done.stdout) == (2, True)

@@ -9,20 +9,19 @@ import httpx
 import pytest
 
 from scillm_serving import Rules, application
-from scillm_serving.running import _listening
+from scillm_serving.running import _listening, configured
 
 
 class Running:
     """A server that runs; ``base`` is its address."""
 
-    def __init__(self, app, grace_s=5):
+    def __init__(self, app, rules):
         import uvicorn
 
         self._socket = _listening("127.0.0.1", 0)
         self.port = self._socket.getsockname()[1]
         self.base = f"http://127.0.0.1:{self.port}"
-        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=grace_s)
-        self.server = uvicorn.Server(config)
+        self.server = uvicorn.Server(configured(app, rules))
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self.server.serve(sockets=[self._socket]))
         )
@@ -43,8 +42,8 @@ def serve():
     with contextlib.ExitStack() as stack:
 
         def start(routes, **rules):
-            app = application(routes, Rules(**rules), title="a test")
-            running = Running(app)
+            made = Rules(**{"graceful_s": 5, **rules})
+            running = Running(application(routes, made, title="a test"), made)
             stack.callback(running.stop)
             return running
 

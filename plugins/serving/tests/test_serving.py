@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -443,3 +444,60 @@ def test_a_reply_has_its_own_status_headers_and_bytes(serve, client):
         assert (answer.status_code, answer.text) == (201, "a b c")
         assert answer.headers["x-more"] == "1"
         assert answer.headers["content-type"] == "text/plain"
+
+
+def spoken(running, *parts, pause_s=0.0):
+    """Return what a server says to these bytes, until it closes."""
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as wire:
+        for part in parts:
+            with contextlib.suppress(OSError):
+                wire.sendall(part)
+            time.sleep(pause_s)
+        said = b""
+        with contextlib.suppress(ConnectionError):
+            while part := wire.recv(65536):
+                said += part
+    return said
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [(), (b"POST /thing HT",), (b"GET / HTTP/1.1\r\n", *(b"x-%d: y\r\n" % n for n in range(9)))],
+    ids=["nothing", "a beginning", "a header now and then"],
+)
+def test_a_head_that_does_not_come_ends_in_408(serve, parts):
+    """A sender who drips does not hold a connection for ever."""
+    said = spoken(serve([ECHO], body_s=0.4), *parts, pause_s=0.06)
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"bad_http"' in said
+
+
+def test_a_head_that_is_too_long_ends_in_431(serve):
+    """It is not kept."""
+    said = spoken(serve([ECHO]), b"GET / HTTP/1.1\r\n", *[b"x: " + b"y" * 9000 + b"\r\n"] * 9)
+    assert said.startswith(b"HTTP/1.1 431 ") or said == b""
+
+
+def test_what_is_no_http_is_told_so_in_json(serve):
+    """In the shape of every other error."""
+    said = spoken(serve([ECHO]), b"\x16\x03\x01 hello\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b'"type":"invalid_request_error"' in said
+
+
+def test_a_connection_is_used_again_also_after_a_wait(serve):
+    """The limit on heads is for heads alone: an answer that takes longer comes whole."""
+
+    async def slow(asked):
+        """Take longer than a head may."""
+        await asyncio.sleep(0.6)
+        return {}
+
+    running = serve([Route(path="/slow", method="GET", answer=slow)], body_s=0.3)
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as wire:
+        for _ in range(2):
+            wire.sendall(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+            said = b""
+            while not said.endswith(b"\r\n\r\n{}"):
+                said += wire.recv(65536) or pytest.fail(f"closed after {said!r}")
+            assert said.startswith(b"HTTP/1.1 200 ")

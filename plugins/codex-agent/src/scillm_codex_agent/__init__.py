@@ -28,7 +28,25 @@ API_KEY: Setting[str | None] = Setting(
     is_secret=True,
     help="its key; usually unset",
 )
-SETTINGS: tuple[Setting[Any], ...] = (API_BASE, API_KEY, JUDGE_MODEL)
+AUTOSTART = Setting(
+    name="CODEX_AUTOSTART",
+    default=False,
+    help="whether ensure_codex_agent() starts the sidecar where no agent is running",
+)
+ENABLE_CLOUD = Setting(
+    name="ENABLE_CODEX_CLOUD", default=False, help="one of two yeses that codex_cloud asks for"
+)
+EXPERIMENTAL_CLOUD = Setting(
+    name="EXPERIMENTAL_CODEX_CLOUD", default=False, help="the other of the two"
+)
+SETTINGS: tuple[Setting[Any], ...] = (
+    API_BASE,
+    API_KEY,
+    JUDGE_MODEL,
+    AUTOSTART,
+    ENABLE_CLOUD,
+    EXPERIMENTAL_CLOUD,
+)
 
 
 @hookimpl

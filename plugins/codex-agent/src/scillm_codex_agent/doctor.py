@@ -58,7 +58,7 @@ def examine(where: Sequence[str], model: str | None = None) -> Iterator[Finding]
         model: The model to ask; None takes the first that is listed.
     """
     unwell: dict[str, str] = {}
-    base = next((each for each in where if not unwell.setdefault(each, _health(each))), None)
+    base = next((each for each in where if not unwell.setdefault(each, health(each))), None)
     if base is None:
         said = "; ".join(f"{each}: {why}" for each, why in unwell.items())
         yield Finding(
@@ -104,7 +104,7 @@ def _hint(error: ScillmError) -> str:
     return "look at the agent's log"
 
 
-def _health(base: str) -> str:
+def health(base: str) -> str:
     """Return why an address is not healthy, ``""`` if it is."""
     import httpx  # only who examines pays for it
 

@@ -94,7 +94,11 @@ def listed(*ids: str, **more: Any) -> Models:
 
 
 def routes(
-    answer: Answer, models: Models | None = None, *, is_closed: bool = True
+    answer: Answer,
+    models: Models | None = None,
+    *,
+    is_closed: bool = True,
+    admit: Callable[[Asked[Any]], None] | None = None,
 ) -> tuple[Route, ...]:
     """Return the routes of chat completions and of the list of models, with and without ``/v1``.
 
@@ -104,8 +108,9 @@ def routes(
             there is no list, and any id is passed on.
         is_closed: Whether an id that is not in the list is refused by 404 here. Where it is not,
             *answer* sees to it.
+        admit: Looks at a chat, its headers too, before anything is asked; raises ``Refused``.
     """
-    server = _Chats(answer, models, is_closed)
+    server = _Chats(answer, models, is_closed, admit)
     chat = Route(
         path="/v1/chat/completions",
         aliases=("/chat/completions",),
@@ -147,6 +152,7 @@ class _Chats:
     _answer: Answer
     _models: Models | None = None
     _is_closed: bool = field(default=True)
+    _admit: Callable[[Asked[Any]], None] | None = None
 
     async def models(self, asked: Asked[None]) -> Any:
         """List the models."""
@@ -167,6 +173,8 @@ class _Chats:
         """Answer a conversation, whole or as a stream of events."""
         from scillm_dialects.openai_server import body_of, call_of
 
+        if self._admit is not None:
+            self._admit(asked)
         call = call_of(asked.raw)
         await self._check(call)
         answer = await self._answer(**arguments(call))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scillm_serving.rules import Rules
+
+if TYPE_CHECKING:
+    import uvicorn
 
 LOG = logging.getLogger("scillm.serving")
 
@@ -41,20 +44,28 @@ def run(app: Any, rules: Rules, *, host: str, port: int) -> None:
             host,
         )
     listening = _listening(host, port)
-    config = uvicorn.Config(
+    LOG.info("serving at http://%s:%d", _shown(host), listening.getsockname()[1])
+    try:
+        uvicorn.Server(configured(app, rules)).run(sockets=[listening])
+    finally:
+        listening.close()
+
+
+def configured(app: Any, rules: Rules) -> uvicorn.Config:
+    """Return what uvicorn is told."""
+    import uvicorn
+
+    from scillm_serving.protocol import limited
+
+    return uvicorn.Config(
         app,
+        http=limited(rules.body_s),
         log_config=None,
         access_log=False,  # the app has its own
         server_header=False,
         timeout_graceful_shutdown=max(1, round(rules.graceful_s)),
         timeout_keep_alive=30,
-        h11_max_incomplete_event_size=64 * 1024,
     )
-    LOG.info("serving at http://%s:%d", _shown(host), listening.getsockname()[1])
-    try:
-        uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        listening.close()
 
 
 def _listening(host: str, port: int) -> socket.socket:

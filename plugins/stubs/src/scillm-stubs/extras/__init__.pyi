@@ -5,6 +5,7 @@ from scillm_chutes.fallback import infer_with_fallback as infer_with_fallback
 from scillm_chutes.routers import auto_router_from_env as auto_router_from_env
 from scillm_chutes.routers import find_best_chutes_model as find_best_chutes_model
 from scillm_chutes.routers import warm_chutes_caches as warm_chutes_caches
+from scillm_codex_agent.ensuring import ensure_codex_agent as ensure_codex_agent
 from scillm_hedge.models import hedged_acompletion as hedged_acompletion
 from scillm_json_mode.hedged import hedged_json_completion as hedged_json_completion
 from scillm_json_mode.json_utils import clean_json_string as clean_json_string
