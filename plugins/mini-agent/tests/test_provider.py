@@ -9,6 +9,7 @@ import pytest
 from pytest_scillm import ProviderConformance
 from scillm import BadRequestError, Kernel, RateLimitError, UnsupportedParamsError
 from scillm_mini_agent.provider import MiniAgent
+from scillm_retry import Retry
 
 ASK = [{"role": "user", "content": "how many?"}]
 
@@ -181,6 +182,25 @@ def test_an_error_after_a_tool_is_not_repeated(agent):
     with pytest.raises(RateLimitError, match="the run is not repeated") as info:
         kernel.completion("mini-agent/scripted/m", ASK, agent_tools=[add])
     assert not info.value.failure.is_transient
+
+
+def test_a_retry_does_not_call_a_tool_twice(scripted, monkeypatch):
+    """By the plugin that repeats calls: the run stands, the tool was called once."""
+    monkeypatch.setenv("SCILLM_MAX_RETRIES", "3")
+    called = []
+
+    def pay() -> str:
+        called.append(1)
+        return "paid"
+
+    inner = scripted(scripted.calls(("pay", {})), RateLimitError("slow"))
+    with (
+        Kernel.of(MiniAgent(lambda: inner), Retry) as kernel,
+        pytest.raises(RateLimitError, match="the run is not repeated"),
+    ):
+        kernel.completion("mini-agent/scripted/m", ASK, agent_tools=[pay])
+
+    assert (len(called), len(inner.scripted.asked)) == (1, 2)
 
 
 def test_a_budget_of_tokens_is_an_argument(agent):
