@@ -180,3 +180,29 @@ def test_an_extra_that_nobody_lends_is_told_as_such(code: str) -> None:
     said = _run(code)
     assert "there is no 'scillm.extras.nothing'" in said
     assert "install " not in said
+
+
+@pytest.mark.parametrize("module", ["", ".litellm_mcp_mini_agent"])
+def test_the_agent_is_served_by_its_old_names(module: str) -> None:
+    """Scripts import it from either place."""
+    import scillm.extras.mini_agent as ours
+
+    theirs = importlib.import_module(f"litellm.experimental_mcp_client.mini_agent{module}")
+    for name in (
+        *("AgentConfig", "AgentRunResult", "IterationRecord", "MCPInvoker", "EchoMCP"),
+        *("LocalMCPInvoker", "HttpToolsInvoker", "arun_mcp_mini_agent", "run_mcp_mini_agent"),
+    ):
+        assert getattr(theirs, name) is getattr(ours, name)
+    with pytest.raises(AttributeError, match="DockerMCPInvoker"):
+        theirs.DockerMCPInvoker  # noqa: B018  # the attribute is what is asked for
+
+
+def test_the_shim_is_served_by_its_old_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``uvicorn litellm.experimental_mcp_client.mini_agent.agent_proxy:app``."""
+    monkeypatch.setenv("MINI_AGENT_OPENAI_SHIM_MODE", "echo")
+    code = (
+        "from litellm.experimental_mcp_client.mini_agent.agent_proxy import app; "
+        "print(type(app).__name__)"
+    )
+
+    assert _run(code) == "Starlette"

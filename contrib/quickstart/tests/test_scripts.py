@@ -173,6 +173,24 @@ def test_each_script_is_told_of_and_imports_no_plugin(script):
     assert imported <= {"asyncio", "json", "sys", "scillm", "scillm_cli"}
 
 
+def test_the_agent_in_this_process_as_written(shell):
+    """The same each time; no address is asked, so none is given."""
+    done = shell("python examples/mini_agent_inprocess.py")
+    assert (done.returncode, done.stdout) == (0, "success hello agent\n")
+
+
+def test_the_mini_agent_is_verified_as_written(shell):
+    """One of its own, on a free port."""
+    done = shell("python debug/verify_mini_agent.py --local --port 0")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "[ok] /agent/run: ping")
+
+
+def test_a_mini_agent_that_is_not_there_is_told(shell):
+    """It exits with 2."""
+    done = shell("python debug/verify_mini_agent.py --base http://127.0.0.1:9")
+    assert (done.returncode, done.stdout.startswith("[fail] /ready")) == (2, True)
+
+
 def test_the_compose_file_is_sound():
     """Loopback alone, not root, nothing to write to, and each server is asked for its health."""
     import yaml

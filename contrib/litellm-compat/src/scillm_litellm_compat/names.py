@@ -36,7 +36,7 @@ RENAMED = {
 }
 """litellm's name to ours, where they differ; every other name is the same."""
 
-MODULES = frozenset({"caching", "exceptions", "extras"})
+MODULES = frozenset({"caching", "exceptions", "experimental_mcp_client", "extras"})
 """The modules below ``litellm`` that there are."""
 
 
@@ -93,6 +93,24 @@ def load_caching(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module("scillm.extras.cache"), name)
+
+
+def load_agent(module: str, name: str) -> Any:
+    """Return what a module below ``litellm.experimental_mcp_client`` has of this name.
+
+    Args:
+        module: The module of ``scillm.extras`` that stands behind it.
+        name: The name there.
+
+    Raises:
+        AttributeError: There is no such name.
+        ImportError: The agent is not installed; says which distribution brings it.
+    """
+    from importlib import import_module
+
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return getattr(import_module(f"scillm.extras.{module}"), name)
 
 
 def missing(name: str) -> str:

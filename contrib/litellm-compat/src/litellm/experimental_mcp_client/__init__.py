@@ -1,0 +1,1 @@
+"""``litellm.experimental_mcp_client``: of it the mini-agent is served."""

@@ -1,0 +1,2 @@
+# Written by `python plugins/stubs/generate.py`; do not edit.
+from scillm_mini_agent import *
