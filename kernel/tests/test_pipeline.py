@@ -579,3 +579,16 @@ def test_the_cost_is_there_to_be_read_whether_or_not_anybody_told_it(echoing):
     assert answer.cost is None
     assert "cost" not in answer.model_dump()
     assert answer.evolve(cost=0.5).cost == 0.5
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_without_any_event_is_no_answer(echoing, stream):
+    """It would look like an empty text; a retry may ask again."""
+
+    class Silent(type(echoing())):
+        async def _send(self, request):
+            for event in ():
+                yield event
+
+    with pytest.raises(InvalidResponse, match="echo/m: the answer holds nothing"):
+        Kernel.of(Silent()).completion("echo/m", ASK, stream=stream)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from scillm.answers import Answer
-from scillm.errors import APIError, PluginError, StatusError, error_for
+from scillm.errors import APIError, InvalidResponse, PluginError, StatusError, error_for
 from scillm.failures import Failure, FailureKind
 from scillm.folding import no_event
 from scillm.hookspecs import hookimpl
@@ -90,6 +90,8 @@ def _named(hook: Any, call: Call, inner: Sender) -> Sender:
                     is_told = not is_first or event.served_by is not None
                     yield event if is_told else event.served(request.route)
                     is_first = False
+            if is_first:
+                raise InvalidResponse("the answer holds nothing that can be read")  # noqa: TRY301  # named below
         except APIError as error:
             if error.llm_provider:
                 raise

@@ -96,13 +96,14 @@ def test_leaving_a_stream_closes_the_attempt(kernel, wire, clock):
     clock.run(main())
 
 
-def test_a_stream_without_any_piece_passes_as_it_is(kernel, wire, clock):
-    """What an empty stream means is for those around to say; it is no failure."""
+def test_a_stream_without_any_piece_is_asked_for_again(kernel, wire, clock):
+    """The kernel takes it for no answer, and nothing of it has been handed over."""
     told = []
-    wire.reply(b"[DONE]")
+    wire.reply(b"[DONE]").reply(*PARTS)
     texts, _ = clock.run(_read(kernel, on_success=told.append))
-    assert texts == []
-    assert len(wire.sent) == len(told) == 1
+    assert texts == ["o", "k"]
+    assert len(wire.sent) == 2
+    assert told[0]["attempts"] == 2
 
 
 @pytest.mark.parametrize("stream", [False, True])
