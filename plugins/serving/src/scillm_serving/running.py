@@ -12,6 +12,7 @@ from scillm_serving.rules import Rules
 if TYPE_CHECKING:
     import uvicorn
 
+BACKLOG = 2048  # connections that may wait, as uvicorn has it
 LOG = logging.getLogger("scillm.serving")
 
 
@@ -75,6 +76,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
+        made.listen(BACKLOG)  # before anybody is told: who comes now waits, and is not refused
     except OSError:
         made.close()
         raise
